@@ -1,0 +1,43 @@
+# The two commands of the README are `make run` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+STUDY ?= digits
+
+.DEFAULT_GOAL := run
+.PHONY: run test check everyday slow jax format soak clean
+
+# The environment is made once, and again when what it holds changes.
+.installed: pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: .installed
+	$(BIN)/toprung run $(STUDY)
+
+test: .installed everyday jax slow
+
+# Each file's tests go to one process: they share what is slow to make.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+everyday:
+	$(PYTEST) -m 'not slow'
+
+jax:
+	KERAS_BACKEND=jax $(PYTEST) -m 'backend and not slow'
+
+slow:
+	$(PYTEST) -m slow
+
+check: .installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .installed build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""What the numbers mean: the leaderboard, gaps, charts and pages."""

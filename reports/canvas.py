@@ -1,0 +1,128 @@
+"""Paper and ink for charts: one look, colours that colour-blind readers tell apart, no global state.
+
+The colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/). They never speak alone: a marker, a
+line style or a hatch says the same.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports.words import is_share
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+HATCHES = ("", "//", "\\\\", "x", "-", "|")
+GREY = "#767676"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A picture and what it shows.
+
+    Attributes:
+        title: A few words.
+        figure: For a notebook, or to save in any format.
+        alternative: The same in words, for whoever cannot see it.
+        detailed: Whether it has small print, which must not shrink with a narrow page.
+    """
+
+    title: str
+    figure: Figure
+    alternative: str
+    detailed: bool = False
+
+    def svg(self) -> str:
+        """The picture as SVG text, the same for the same study."""
+        from matplotlib import rc_context
+
+        file = io.StringIO()
+        with rc_context({"svg.hashsalt": "toprung"}), warnings.catch_warnings():
+            # Names in scripts that the font lacks become boxes; the alternative text and the tables have them.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            self.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        return file.getvalue()
+
+
+def canvas(height: float = 3.6) -> tuple[Figure, Axes]:
+    """A figure with one plot in the look of all charts; `height` in inches, the width is 6."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, height), layout="constrained")
+    return figure, _plain(figure.add_subplot())
+
+
+def panels(count: int, height: float = 2.3) -> tuple[Figure, list[Axes]]:
+    """A figure with plots one below the other over the same x axis, each `height` inches high."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 0.5 + height * count), layout="constrained")
+    plots = figure.subplots(count, squeeze=False, sharex=True)[:, 0]
+    return figure, [_plain(axes) for axes in plots]
+
+
+def picture_frame(height: float) -> tuple[Figure, Axes]:
+    """A figure for pictures: no axes, no grid; `height` in inches, the width is 6."""
+    figure, axes = canvas(height)
+    axes.set_axis_off()
+    return figure, axes
+
+
+def scale(axes: Axes, metric: str, values: Iterable[float]) -> None:
+    """Label the value axis with the metric and keep a few wild values from flattening the rest."""
+    import numpy as np
+
+    axes.set_ylabel(f"validation {metric.replace('_', ' ')}")
+    if is_share(metric):
+        percent(axes.yaxis)
+    known = np.array(list(values), dtype=float)
+    known = known[np.isfinite(known)]
+    if known.size:
+        low, high = np.percentile(known, [2, 98])
+        # The good end stays whole: wild values are low accuracies and high losses.
+        low, high = (low, known.max()) if is_share(metric) else (known.min(), high)
+        margin = 0.06 * (high - low) or 0.01
+        axes.set_ylim(low - margin, high + margin)
+
+
+def percent(axis: Axis) -> None:
+    """Write fractions in percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(xmax=1.0))
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Mark whole numbers only: there is no epoch 2.5."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def legend(axes: Axes, order: Sequence[int] | None = None) -> None:
+    """A legend without a frame, its entries in the given order."""
+    handles, labels = axes.get_legend_handles_labels()
+    order = range(len(labels)) if order is None else order
+    axes.legend(
+        [handles[place] for place in order],
+        [labels[place] for place in order],
+        loc="best",  # said aloud: the default warns when it takes long
+        frameon=False,
+        fontsize="small",
+    )
+
+
+def _plain(axes: Axes) -> Axes:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+    return axes

@@ -1,0 +1,222 @@
+"""A study in pictures: learning curves, rungs, the way to the best value, gaps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from reports.canvas import COLOURS, DASHES, GREY, HATCHES, Chart, canvas, legend, scale, whole_numbers
+from reports.leaderboard import is_ranked, mean, metric_names, ranked, retrained_groups
+from reports.rungs import RungCount, rung_counts
+from reports.words import counted, is_share, shown, signed, spoken
+from studies.records import StudyRecord, TrialRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Point = tuple[float, float]
+MOST_GREY_CURVES = 200
+MOST_GAPS = 20
+MOST_VECTOR_POINTS = 2000
+MARKERS = {"pruned": (GREY, "x"), "paused": (COLOURS[4], "d"), "complete": (COLOURS[0], "o")}
+
+
+def charts(study: StudyRecord) -> list[Chart]:
+    """Every picture for which the study has something to show."""
+    made = (learning_curves(study), rungs(study), progress(study), gaps(study))
+    return [chart for chart in made if chart]
+
+
+def learning_curves(study: StudyRecord, top: int = len(COLOURS)) -> Chart | None:
+    """The monitor by epoch: the best trials in colour, the others in grey behind them.
+
+    Args:
+        study: What happened.
+        top: How many trials to tell apart, at most 6.
+    Returns:
+        None where no ranked trial kept its history.
+    """
+    trials = [trial for trial in ranked(study) if trial.history.get(study.monitor)]
+    best = [trial for trial in trials if is_ranked(trial)][: min(top, len(COLOURS))]
+    if not best:
+        return None
+    figure, axes = canvas()
+    others = [trial for trial in trials if trial not in best][:MOST_GREY_CURVES]
+    for trial in others:
+        axes.plot(*_curve(study, trial), color=GREY, alpha=0.3, linewidth=0.7)
+    for place in reversed(range(len(best))):
+        _draw_curve(axes, study, best[place], place)
+    metric, _ = metric_names(study)
+    scale(axes, metric, (value for trial in trials for value in trial.history[study.monitor]))
+    axes.set_xlabel("epoch")
+    whole_numbers(axes.xaxis)
+    legend(axes, range(len(best))[::-1])
+    values = ", ".join(f"trial {trial.number} {shown(metric, trial.value)}" for trial in best)
+    text = f"Validation {spoken(metric)} by epoch, a dot at the best epoch. Best values: {values}."
+    grey = f" {counted(len(others), 'other trial')} in grey." if others else ""
+    return Chart("Learning curves", figure, text + grey)
+
+
+def rungs(study: StudyRecord) -> Chart | None:
+    """How many trials reached each rung, bracket by bracket; None where there are no rungs."""
+    counts = rung_counts(study)
+    if not counts:
+        return None
+    figure, axes = canvas()
+    levels = sorted({count.epochs for count in counts})
+    brackets = sorted({count.bracket for count in counts})
+    width = 0.8 / len(brackets)
+    for bracket in brackets:
+        own = [count for count in counts if count.bracket == bracket]
+        _draw_bars(axes, own, [_centre(counts, count, levels, width) for count in own], width)
+    axes.set_xticks(range(len(levels)), [str(level) for level in levels])
+    axes.grid(visible=False, axis="x")
+    axes.set_xlabel("rung, in epochs")
+    axes.set_ylabel("trials that reached it")
+    whole_numbers(axes.yaxis)
+    if len(brackets) > 1:
+        legend(axes)
+    return Chart("Rungs", figure, f"Trials that reached each rung. {_rung_words(counts)}")
+
+
+def progress(study: StudyRecord) -> Chart | None:
+    """Values by the epochs spent on all trials up to then, and the best complete one so far.
+
+    Trials stand in the order in which they ended, each where its last epoch was spent.
+
+    Returns:
+        None where no trial has a value.
+    """
+    points = _spending(study)
+    if not points:
+        return None
+    figure, axes = canvas()
+    for state, (colour, marker) in MARKERS.items():
+        own = [point for point, trial in points if trial.state == state]
+        if own:
+            x, y = zip(*own, strict=True)
+            many = len(own) > MOST_VECTOR_POINTS
+            axes.scatter(x, y, s=22, c=colour, marker=marker, label=state, alpha=0.8, rasterized=many)
+    steps = _best_so_far(study, points)
+    if steps:
+        x, y = zip(*steps, (points[-1][0][0], steps[-1][1]), strict=True)
+        axes.step(x, y, where="post", color=COLOURS[1], label="best complete so far")
+    metric, _ = metric_names(study)
+    scale(axes, metric, (value for (_, value), _ in points))
+    axes.set_xlabel("epochs spent on all trials")
+    legend(axes)
+    return Chart("The way to the best", figure, _progress_words(study, points, steps))
+
+
+def gaps(study: StudyRecord) -> Chart | None:
+    """Validation minus test with standard errors, the best trial first; None where nothing was tested."""
+    rows = _gap_rows(study)
+    if not rows:
+        return None
+    metric, _ = metric_names(study)
+    factor = 100 if is_share(metric) else 1
+    figure, axes = canvas(height=1.3 + 0.24 * len(rows))
+    for place, (name, gap, error) in enumerate(rows):
+        again = name.endswith("retrained")
+        axes.errorbar(
+            gap * factor,
+            place,
+            xerr=None if error is None else error * factor,
+            fmt="D" if again else "o",
+            color=COLOURS[1] if again else COLOURS[0],
+            capsize=3,
+        )
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+    axes.invert_yaxis()
+    unit = "points" if is_share(metric) else spoken(metric)
+    axes.set_xlabel(f"validation minus test, {unit} ± standard error (right of 0: test is worse)")
+    words = "; ".join(f"{name} {signed(metric, gap, error)}" for name, gap, error in rows)
+    return Chart("Gaps between validation and test", figure, f"Validation minus test, {unit}: {words}.")
+
+
+def _curve(study: StudyRecord, trial: TrialRecord) -> tuple[range, tuple[float, ...]]:
+    values = trial.history[study.monitor]
+    return range(1, len(values) + 1), values
+
+
+def _draw_curve(axes: Axes, study: StudyRecord, trial: TrialRecord, place: int) -> None:
+    epochs, values = _curve(study, trial)
+    colour = COLOURS[place]
+    axes.plot(epochs, values, color=colour, linestyle=DASHES[place], label=f"trial {trial.number}")
+    if trial.best_epoch and trial.best_epoch <= len(values):
+        axes.plot(trial.best_epoch, values[trial.best_epoch - 1], "o", color=colour, markersize=5)
+
+
+def _draw_bars(axes: Axes, counts: Sequence[RungCount], centres: Sequence[float], width: float) -> None:
+    bracket = counts[0].bracket
+    style = bracket % len(COLOURS)
+    bars = axes.bar(
+        centres,
+        [count.reached for count in counts],
+        width * 0.9,
+        color=COLOURS[style],
+        edgecolor="white",
+        hatch=HATCHES[style],
+        label=f"bracket {bracket}",
+    )
+    axes.bar_label(bars, fontsize="small")
+
+
+def _centre(counts: Sequence[RungCount], count: RungCount, levels: Sequence[int], width: float) -> float:
+    there = [other.bracket for other in counts if other.epochs == count.epochs]
+    return levels.index(count.epochs) + (there.index(count.bracket) - (len(there) - 1) / 2) * width
+
+
+def _rung_words(counts: Sequence[RungCount]) -> str:
+    texts = []
+    for bracket in sorted({count.bracket for count in counts}):
+        own = [f"{count.reached} at {count.epochs}" for count in counts if count.bracket == bracket]
+        texts.append(f"Bracket {bracket}: {', '.join(own)}.")
+    return " ".join(texts)
+
+
+def _spending(study: StudyRecord) -> list[tuple[Point, TrialRecord]]:
+    points, spent = [], 0
+    for trial in sorted(study.trials, key=_end):
+        spent += trial.epochs
+        if is_ranked(trial) and trial.value is not None and trial.state in MARKERS:
+            points.append(((float(spent), trial.value), trial))
+    return points
+
+
+def _end(trial: TrialRecord) -> tuple[float, int]:
+    return (trial.ended.timestamp() if trial.ended else math.inf, trial.number)
+
+
+def _best_so_far(study: StudyRecord, points: Sequence[tuple[Point, TrialRecord]]) -> list[Point]:
+    steps: list[Point] = []
+    sign = 1 if study.direction == "maximize" else -1
+    for (spent, value), trial in points:
+        if trial.state == "complete" and (not steps or sign * value > sign * steps[-1][1]):
+            steps.append((spent, value))
+    return steps
+
+
+def _progress_words(study: StudyRecord, points: Sequence[tuple[Point, TrialRecord]], steps: Sequence[Point]) -> str:
+    metric, _ = metric_names(study)
+    text = f"Validation {spoken(metric)} of {counted(len(points), 'trial')} by the epochs spent on all trials."
+    if not steps:
+        return f"{text} No trial is complete."
+    first, last = steps[0], steps[-1]
+    found = f"The first complete one came after {first[0]:,.0f} epochs with {shown(metric, first[1])}"
+    return f"{text} {found}, the best after {last[0]:,.0f} with {shown(metric, last[1])}."
+
+
+def _gap_rows(study: StudyRecord) -> list[tuple[str, float, float | None]]:
+    rows = [
+        (f"trial {trial.number}", trial.test.gap, trial.test.gap_se)
+        for trial in ranked(study)
+        if trial.test and trial.test.gap is not None
+    ][:MOST_GAPS]
+    for group in retrained_groups(study):
+        gap = mean(record.gap for record in group)
+        if gap is not None:
+            rows.append((f"trial {group[0].trial} retrained", gap, mean(record.gap_se for record in group)))
+    return [row for row in rows if math.isfinite(row[1])]

@@ -1,0 +1,81 @@
+"""The leaderboard as a person reads it: percent, points with their standard error, no empty columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reports.words import is_share, printable, scalar, shown, signed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of text.
+
+    Attributes:
+        name: As in the leaderboard.
+        header: For people; words that may stand on lines of their own.
+        cells: One a row, "" where there is nothing.
+        is_number: Whether it stands to the right.
+        varies: Whether its rows differ.
+    """
+
+    name: str
+    header: str
+    cells: tuple[str, ...]
+    is_number: bool
+    varies: bool
+
+
+def readable(frame: pd.DataFrame) -> list[Column]:
+    """The columns of a leaderboard that hold anything, in their order; `gap` takes `gap_se` in.
+
+    Args:
+        frame: What `leaderboard` gives.
+    Returns:
+        Text in the order of rows, safe to print: nothing in it can steer a terminal.
+    """
+    columns = [_column(frame, name) for name in frame.columns if name != "gap_se"]
+    return [column for column in columns if any(column.cells)]
+
+
+def _column(frame: pd.DataFrame, name: str) -> Column:
+    values = frame[name].astype(object)
+    values = values.where(frame[name].notna(), None)
+    metric = frame.columns[5].removeprefix("train_")
+    if name == "gap":
+        pairs = zip(values, frame["gap_se"], strict=True)
+        cells = tuple(signed(metric, value, error) for value, error in pairs)
+    else:
+        write = _writer(name, metric)
+        cells = tuple("" if value is None else write(value) for value in values)
+    is_number = all(not isinstance(value, str | bool) for value in values)
+    return Column(name, _header(frame, name), cells, is_number, len(set(cells)) > 1)
+
+
+def _writer(name: str, monitored: str) -> Callable[[Any], str]:
+    split, _, metric = name.partition("_")
+    if name.startswith("params_"):
+        return scalar
+    if name == "train_val_gap":
+        return lambda value: signed(monitored, value)
+    if name == "seconds":
+        return lambda value: f"{value:,.1f}"
+    if name == "parameters":
+        return lambda value: f"{value:,}"
+    if split in ("train", "val", "test") and metric != "rank":
+        return lambda value: shown(metric, value)
+    return lambda value: printable(str(value))
+
+
+def _header(frame: pd.DataFrame, name: str) -> str:
+    if name.startswith("params_"):
+        return printable(name.removeprefix("params_"))
+    unit = " (points)" if is_share(frame.columns[5]) else ""
+    if name == "rank":
+        return "#"
+    return {"gap": f"gap{unit}", "train_val_gap": f"train-val gap{unit}"}.get(name, name.replace("_", " "))

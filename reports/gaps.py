@@ -1,0 +1,77 @@
+"""How far a number may be trusted: the generalization gap and its standard error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A difference between two accuracies.
+
+    Attributes:
+        value: In accuracy (0.01 is one percentage point).
+        standard_error: Of the value, in the same unit.
+    """
+
+    value: float
+    standard_error: float
+
+
+def generalization_gap(validation_hits: NDArray[np.bool_], test_hits: NDArray[np.bool_]) -> Gap:
+    """How much accuracy a model loses between the validation and the test split.
+
+    Args:
+        validation_hits: Shape (n_validation,); true where the prediction was right.
+        test_hits: Shape (n_test,); the same for the test split.
+    Returns:
+        The gap, above 0 when test is worse, and its standard error, the two splits being
+        independent samples (see `gap_from_rates`).
+    Raises:
+        ValueError: A split is empty, or its hits are not a row of booleans.
+    """
+    rates = []
+    for name, hits in (("validation_hits", validation_hits), ("test_hits", test_hits)):
+        if hits.ndim != 1 or hits.dtype != bool:
+            raise ValueError(f"{name} must be one row of booleans (shape {hits.shape}, dtype {hits.dtype})")
+        rates.append((float(hits.mean()) if hits.size else 0.0, hits.size))
+    return gap_from_rates(*rates[0], *rates[1])
+
+
+def gap_from_rates(validation_rate: float, validation_count: int, test_rate: float, test_count: int) -> Gap:
+    """The same from two accuracies and the sizes of their splits.
+
+    The standard error is that of the Agresti-Caffo interval: with one success and one failure added
+    to each sample, p = (hits + 1) / (n + 2), it is sqrt(p1 (1 - p1) / (n1 + 2) + p2 (1 - p2) / (n2 + 2)).
+    Unlike the textbook (Wald) one it does not vanish for a model that is always right.
+
+    Args:
+        validation_rate: Accuracy on the validation split, from 0 to 1.
+        validation_count: Examples in the validation split.
+        test_rate: Accuracy on the test split, from 0 to 1.
+        test_count: Examples in the test split.
+    Returns:
+        The plain difference, validation minus test, and its standard error.
+    Raises:
+        ValueError: A rate is not from 0 to 1, or a split is empty.
+    Source:
+        Agresti and Caffo (2000), doi:10.1080/00031305.2000.10474560.
+    """
+    variance = _variance("validation", validation_rate, validation_count)
+    variance += _variance("test", test_rate, test_count)
+    return Gap(validation_rate - test_rate, math.sqrt(variance))
+
+
+def _variance(split: str, rate: float, count: int) -> float:
+    if count < 1:
+        raise ValueError(f"the {split} split must hold at least one example (count = {count})")
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"the {split} accuracy must be from 0 to 1 (rate = {rate})")
+    adjusted = (rate * count + 1) / (count + 2)
+    return adjusted * (1 - adjusted) / (count + 2)

@@ -1,0 +1,55 @@
+"""How far the trials came: who reached which rung of which bracket."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from studies.records import StudyRecord, TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RungCount:
+    """One rung of one bracket.
+
+    Attributes:
+        bracket: Number of the bracket.
+        epochs: The rung, in completed epochs.
+        reached: Trials that arrived there.
+        went_on: Trials of these that arrived at the next rung of the bracket; None at its top rung.
+        best: The best value on arrival.
+    """
+
+    bracket: int
+    epochs: int
+    reached: int
+    went_on: int | None
+    best: float | None
+
+
+def rung_counts(study: StudyRecord) -> list[RungCount]:
+    """The rungs that were reached, bracket by bracket, each from its lowest up."""
+    brackets: dict[int, list[TrialRecord]] = {}
+    for trial in study.trials:
+        if trial.bracket is not None and trial.rungs:
+            brackets.setdefault(trial.bracket, []).append(trial)
+    return [count for bracket in sorted(brackets) for count in _counts(study, bracket, brackets[bracket])]
+
+
+def _counts(study: StudyRecord, bracket: int, trials: Iterable[TrialRecord]) -> list[RungCount]:
+    arrivals: dict[int, list[float]] = {}
+    for trial in trials:
+        for epochs, value in trial.rungs.items():
+            arrivals.setdefault(epochs, []).append(value)
+    rungs = sorted(arrivals)
+    above = [len(arrivals[epochs]) for epochs in rungs[1:]] + [None]
+    return [
+        RungCount(bracket, epochs, len(arrivals[epochs]), went_on, _best(study, arrivals[epochs]))
+        for epochs, went_on in zip(rungs, above, strict=True)
+    ]
+
+
+def _best(study: StudyRecord, values: Iterable[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return None
+    return max(finite) if study.direction == "maximize" else min(finite)

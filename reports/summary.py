@@ -1,0 +1,171 @@
+"""What a study came to, in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+
+from reports.gaps import gap_from_rates
+from reports.leaderboard import is_ranked, metric_names, ranked, retrained_groups
+from reports.words import counted, difference, is_share, listed, printable, scalar, shown, spoken
+from studies.records import RetrainRecord, StudyRecord, TrialRecord, TrialState
+
+STANDINGS: dict[TrialState, str] = {
+    "complete": "trained to the end",
+    "pruned": "stopped early",
+    "paused": "waiting at a rung",
+    "running": "still training",
+    "failed": "failed",
+}
+
+SPLITS = {"test": "test", "val": "validation"}
+ROUNDING = 1e-9  # what is left of 0.9 - 0.9 after a detour through other numbers
+
+
+def summary(study: StudyRecord) -> list[str]:
+    """The end of a run in sentences: who won, by how much, and what that is worth.
+
+    Args:
+        study: What happened; it may have no trials, no complete ones and no test scores.
+    Returns:
+        One sentence or two an item: the winner, how many configurations were compared, the winner's lead
+        against its standard error, validation against test, the retrained score, and the epochs spent.
+    """
+    if not study.trials:
+        return ["No trial has been trained yet."]
+    trials = [trial for trial in ranked(study) if is_ranked(trial)]
+    sentences = [_winner(study, trials), _compared(study, trials), _lead(study, trials), _test(study, trials)]
+    sentences += [_retrained(study, group) for group in retrained_groups(study)]
+    return [sentence for sentence in [*sentences, _spent(study)] if sentence]
+
+
+def _winner(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
+    if not trials:
+        waiting = any(not trial.finished for trial in study.trials)
+        return "No trial has a usable value yet." if waiting else "No trial gave a usable value."
+    best = trials[0]
+    metric, _ = metric_names(study)
+    value = f"{shown(metric, best.value)} validation {spoken(metric)}"
+    if best.state != "complete":
+        return (
+            "No trial with a usable value has trained to the end. Of those that came furthest, trial "
+            f"{best.number} is the best: {value} after {counted(best.epochs, 'epoch')}{_params(best)}."
+        )
+    verb = "won" if study.state == "finished" else "leads so far"
+    at = "" if best.best_epoch is None else f" at epoch {best.best_epoch} of {best.epochs}"
+    return f"Trial {best.number} {verb}: {value}{at}{_params(best)}."
+
+
+def _params(trial: TrialRecord) -> str:
+    pairs = [f"{printable(name)} = {scalar(value)}" for name, value in trial.params.items()]
+    return f", with {', '.join(pairs)}" if pairs else ""
+
+
+def _compared(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
+    counts = Counter(trial.state for trial in study.trials)
+    states = listed([f"{counts[state]:,} {words}" for state, words in STANDINGS.items() if counts[state]])
+    total = len(study.trials)
+    if total == 1:
+        return f"Only one configuration was tried ({states}): nothing was compared."
+    if len(trials) < 2:
+        return f"Of {total:,} configurations fewer than two have a value to compare: {states}."
+    if len(trials) == total:
+        return f"{total:,} configurations were compared: {states}. {_selection(study)}"
+    return f"{len(trials):,} of {total:,} configurations could be compared: {states}. {_selection(study)}"
+
+
+def _selection(study: StudyRecord) -> str:
+    metric, _ = metric_names(study)
+    return f"Being picked as the best makes a validation {spoken(metric)} look a little better than it is."
+
+
+def _lead(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
+    complete = [(trial.number, trial.value) for trial in trials if trial.state == "complete"]
+    values = [value for _, value in complete if value is not None]
+    if not values or len(study.trials) == 1:
+        return ""
+    if len(values) == 1:
+        return "No other trial trained to the end with a usable value: there is no second to lead."
+    second, lead = complete[1][0], abs(values[0] - values[1])
+    if lead == 0:
+        return f"Trial {second} reached exactly the same; the lower number is listed first."
+    metric, _ = metric_names(study)
+    return f"It leads trial {second} by {difference(metric, lead)}{_lead_error(study, values[0], values[1])}."
+
+
+def _lead_error(study: StudyRecord, first: float, second: float) -> str:
+    metric, _ = metric_names(study)
+    count = study.data.get("n_validation")
+    if not is_share(metric) or not count or not (0 <= first <= 1 and 0 <= second <= 1):
+        return ""
+    # Both were measured on the same examples; taking them as independent errs on the side of caution.
+    error = gap_from_rates(first, count, second, count).standard_error
+    size = f"({difference(metric, error)} on {counted(count, 'validation example')})"
+    if abs(first - second) > error:
+        return f", more than the standard error of such a lead {size}"
+    return f", within the standard error of such a lead {size}: this search cannot tell the two apart"
+
+
+def _test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
+    metric, _ = metric_names(study)
+    opened = any(trial.test for trial in study.trials) or any(
+        name.startswith("test_") for record in study.retrained for name in record.metrics
+    )
+    if not opened:
+        return "The test split has not been opened."
+    test = trials[0].test if trials else None
+    value = test.metrics.get(f"test_{metric}") if test else None
+    if test is None or value is None:
+        return ""
+    score = f"On the test split trial {trials[0].number} scores {shown(metric, value)}"
+    return f"{score}{_gap(metric, test.gap, test.gap_se)}."
+
+
+def _gap(metric: str, gap: float | None, error: float | None) -> str:
+    if gap is None or not math.isfinite(gap):
+        return ""
+    if abs(gap) < ROUNDING:
+        return ", the same as on the validation split"
+    text = f", {difference(metric, gap)} {'worse' if gap > 0 else 'better'} than on the validation split"
+    if error is None or not math.isfinite(error):
+        return text
+    relation = "more than" if abs(gap) > error else "within"
+    return f"{text}, {relation} the standard error of {difference(metric, error)}"
+
+
+def _retrained(study: StudyRecord, group: Sequence[RetrainRecord]) -> str:
+    metric, _ = metric_names(study)
+    number = group[0].trial
+    searched = next((trial for trial in study.trials if trial.number == number), None)
+    before = {f"val_{metric}": searched.value} if searched else {}
+    before |= searched.test.metrics if searched and searched.test else {}
+    scores = [_score(f"{split}_{metric}", group, before) for split in ("test", "val")]
+    told = listed([score for score in scores if score])
+    if not told:
+        return ""
+    again = f"{len(group):,} times" if len(group) > 1 else "once"
+    spread = ", mean ± standard deviation" if len(group) > 1 else ""
+    return f"Retrained {again} on {group[0].data}, trial {number} scores {told}{spread}."
+
+
+def _score(name: str, group: Sequence[RetrainRecord], before: Mapping[str, float | None]) -> str:
+    values = [record.metrics[name] for record in group if math.isfinite(record.metrics.get(name, math.nan))]
+    if not values:
+        return ""
+    split, _, metric = name.partition("_")
+    spread = f" ± {difference(metric, stdev(values))}" if len(values) > 1 else ""
+    earlier = f" ({shown(metric, before[name])} when searched)" if before.get(name) is not None else ""
+    return f"{shown(metric, fmean(values))}{spread} on the {SPLITS[split]} split{earlier}"
+
+
+def _spent(study: StudyRecord) -> str:
+    spent = sum(trial.epochs for trial in study.trials)
+    text = f"The search trained {counted(spent, 'epoch')}"
+    most: int = (study.plan.get("hyperband") or {}).get("max_resource") or 0
+    full = most * len(study.trials)
+    if spent >= full:
+        return f"{text}."
+    every = f"{counted(len(study.trials), 'configuration')} for {counted(most, 'epoch')}"
+    return f"{text}; training {every} would have taken {full:,} ({spent / full:.0%} of that was spent)."

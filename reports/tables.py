@@ -1,0 +1,181 @@
+"""The leaderboard for other programs and for the terminal: CSV, JSON and text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.columns import Column, readable
+from reports.files import replace
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+# What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), its full-width forms included.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FIRST = ("rank", "trial", "state", "epochs", "val_", "test_", "gap")
+LAST = ("val_rank", "test_rank", "best_epoch", "train_val_gap")
+STYLES = {"pruned": "dim", "failed": "red", "retrained": "bold cyan"}
+WIDEST = 24
+GUTTER = 2
+
+
+def to_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a leaderboard as CSV; the file is replaced as a whole.
+
+    Numbers are written in full (accuracies as fractions), missing ones as empty cells. Text that a
+    spreadsheet would take for a formula, in cells and headers, gets a leading apostrophe.
+
+    Args:
+        frame: What `leaderboard` gives.
+        path: The file, in a folder that exists.
+    Raises:
+        ReportError: It cannot be written; a file that was there is left as it was.
+    """
+    safe = frame.rename(columns=_defused)
+    for name in safe.columns:
+        if safe[name].dtype.kind == "O":
+            safe[name] = safe[name].astype(object).map(_defused)
+    replace(path, safe.to_csv(index=False, lineterminator="\n"))
+
+
+def defused_csv(text: str) -> str:
+    """CSV text of another program, with the same apostrophes that `to_csv` sets."""
+    file = io.StringIO(newline="")
+    rows = csv.reader(io.StringIO(text, newline=""))
+    csv.writer(file).writerows([cell if _is_number(cell) else _defused(cell) for cell in row] for row in rows)
+    return file.getvalue()
+
+
+def to_json(frame: pd.DataFrame) -> str:
+    """A leaderboard as JSON, one object a line; what is missing or not finite is null."""
+    columns = [[_plain(value) for value in frame[name].astype(object)] for name in frame.columns]
+    rows = zip(*columns, strict=True)
+    return "".join(json.dumps(dict(zip(frame.columns, row, strict=True))) + "\n" for row in rows)
+
+
+def to_text(frame: pd.DataFrame) -> str:
+    """A leaderboard as plain text for pipes and files: every column that holds anything, no colour."""
+    columns = readable(frame)
+    if not len(frame):
+        return "No trials.\n"
+    padded = [_padded(column) for column in columns]
+    lines = [(" " * GUTTER).join(cells).rstrip() for cells in zip(*padded, strict=True)]
+    return "\n".join(lines) + "\n"
+
+
+def to_table(frame: pd.DataFrame, width: int) -> Table:
+    """A leaderboard as a table for a terminal.
+
+    Args:
+        frame: What `leaderboard` gives.
+        width: Of the terminal, in characters; columns that do not fit are left out and counted below.
+    Returns:
+        Scores and gaps first, then as many parameters as fit, those that differ between trials first.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = readable(frame)
+    kept = _fitting(columns, width)
+    hidden = len(columns) - len(kept)
+    caption = f"{hidden} more columns with --csv or --json." if hidden > 1 else None
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 0, 0, GUTTER - 1),
+        header_style="bold",
+        caption=caption,
+        caption_justify="left",
+    )
+    for column in kept:
+        header = Text("\n".join(_header_lines(column)))
+        table.add_column(header, justify="right" if column.is_number else "left", vertical="bottom")
+    states = list(frame["state"])
+    for row, state in enumerate(states):
+        if state == "retrained" and states[row - 1] != "retrained":
+            table.add_section()
+        cells = [Text(_cut(column.cells[row]), no_wrap=True) for column in kept]
+        is_winner = state == "complete" and frame["rank"].iloc[row] == 1
+        table.add_row(*cells, style="bold green" if is_winner else STYLES.get(state, ""))
+    return table
+
+
+def print_table(frame: pd.DataFrame, console: Console | None = None) -> None:
+    """Print a leaderboard: a table that fits where a person looks on, plain text into pipes and files."""
+    from rich.console import Console
+
+    console = console or Console()
+    if console.is_terminal and len(frame):
+        console.print(to_table(frame, console.width))
+    else:
+        console.file.write(to_text(frame))
+
+
+def _defused(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = f"'{value}" if value.startswith(FORMULA_STARTS) else value
+    return text.replace("\r", "\n")  # Python 3.11 leaves a lone \r unquoted, and readers end the row there
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _plain(value: Any) -> Any:
+    import pandas as pd
+
+    if pd.isna(value) or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value
+
+
+def _padded(column: Column) -> list[str]:
+    cells = [column.name, *column.cells]
+    width = max(map(len, cells))
+    return [cell.rjust(width) if column.is_number else cell.ljust(width) for cell in cells]
+
+
+def _fitting(columns: list[Column], width: int) -> list[Column]:
+    kept: list[Column] = []
+    for column in sorted(columns, key=_priority):
+        width -= _width(column) + (GUTTER if kept else 0)
+        if width < 0:
+            break
+        kept.append(column)
+    return [column for column in columns if column in kept]
+
+
+def _width(column: Column) -> int:
+    return max(len(_cut(line)) for line in [*column.cells, *_header_lines(column)])
+
+
+def _header_lines(column: Column) -> list[str]:
+    # The underscore stays, so that the lines still spell the parameter's name.
+    header = column.header.replace("_", "_ ") if len(column.header) > 8 else column.header
+    return [_cut(line) for line in header.split()]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _priority(column: Column) -> int:
+    if column.name in LAST:
+        return 4
+    if column.name.startswith("params_"):
+        return 1 if column.varies else 3
+    return 0 if column.name.startswith(FIRST) and not column.name.endswith("_loss") else 2

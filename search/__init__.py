@@ -1,0 +1,1 @@
+"""What runs: data, models, training, workers and their supervisor."""

@@ -1,0 +1,5 @@
+"""`python -m search` is `toprung`."""
+
+from search.cli import main
+
+main()

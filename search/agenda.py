@@ -1,0 +1,214 @@
+"""What a search trains next: trials that were under way, then the best that may go up, then new ones, in cohorts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from search.logbook import Logbook
+from search.recipe import Recipe
+from studies.plan import StudyPlan
+from studies.promotion import Step
+from studies.records import Params, TrialRecord
+from studies.sampler import Proposer
+
+_MISSES = 4  # draws of the sampler for other structures until a cohort goes without more trials
+_TOGETHER_AGAIN = 1  # deaths of workers that a trial may have seen and still be trained with others
+
+Left = Callable[[int, str], bool]
+
+
+class Kind(NamedTuple):
+    """What steps must share to be one cohort."""
+
+    structure: str
+    from_epoch: int
+    to_epoch: int
+    number: int | None  # of a trial that may be the death of workers: it shares its kind with nobody
+
+
+class Rule(Protocol):
+    """Which trial goes on: `studies.promotion.Promotion`, or Optuna's pruner in `studies.stopping`."""
+
+    closing: bool
+
+    def add(self, number: int) -> int:
+        """Enter a new trial; its first rung in epochs."""
+
+    def arrive(self, number: int, epochs: int, value: float) -> None:
+        """A trial finished a rung."""
+
+    def fail(self, number: int) -> None:
+        """A trial is out."""
+
+    def candidates(self) -> list[Step]:
+        """The trials that may go on, in the order in which they should."""
+
+    def take(self, number: int | None = None) -> Step | None:
+        """Let a candidate go on; without a number the first, or one of those that may when no new trial will come."""
+
+    def out(self, number: int) -> bool:
+        """Whether a trial that stands at a rung will certainly never go on."""
+
+    def paused(self) -> list[int]:
+        """The trials that stand at a rung."""
+
+    def under_way(self) -> list[Step]:
+        """The trials on their way to a rung."""
+
+
+class Agenda:
+    """The steps of a search that no worker has yet, and the new trials that it proposes when there are none.
+
+    A cohort is formed of steps of one kind: trials of one structure, from one rung to the next. New trials join one
+    that the sampler wants if they are what it wants next: a few further draws are looked at, and those for other
+    structures forgotten. All follows from how the trials stand, so that an interrupted search goes on as it would.
+    """
+
+    def __init__(self, logbook: Logbook, plan: StudyPlan, rule: Rule, proposer: Proposer, recipe: Recipe) -> None:
+        self._logbook = logbook
+        self._plan = plan
+        self._rule = rule
+        self._proposer = proposer
+        self._recipe = recipe
+        self._structures: dict[int, str] = {}
+        steps = rule.under_way()
+        self._waiting = deque(step for step in steps if logbook.flights[step.number].epochs)
+        self._new = [step for step in steps if not logbook.flights[step.number].epochs]
+        self._note_the_last()
+
+    def exhausted(self) -> bool:
+        """Whether there is nothing more to train when no worker is busy."""
+        if self._waiting or self._new or not self._rule.closing:
+            return False
+        self._waiting.extend(step for step in [self._rule.take()] if step)
+        return not self._waiting
+
+    def again(self, steps: Sequence[Step]) -> None:
+        """Put back steps that a worker didn't finish; they come first."""
+        self._waiting.extendleft(reversed(steps))
+
+    def next(self, size: int, left: Left, ahead: int) -> list[Step]:
+        """The next cohort for a worker; empty if there is nothing to do.
+
+        Args:
+            size: Trials that it may hold.
+            left: Whether a trial, by its number and structure, is better left to another worker for now.
+            ahead: New trials to choose among, if all that come before are left to others.
+        """
+        lead = self._lead(left, ahead)
+        if lead is None:
+            return []
+        if size > 1 and lead in self._new:
+            self._recruit(lead, size)
+        steps = [*self._waiting]
+        if self._logbook.flights[lead.number].epochs < lead.to_epoch:  # else it had only to be written down
+            steps += [*self._rule.candidates(), *self._new]
+        kind = self._kind(lead)
+        cohort = [lead, *(step for step in steps if step != lead and self._kind(step) == kind)][:size]
+        for step in cohort:
+            self._begin(step)
+        return cohort
+
+    def structure(self, number: int) -> str:
+        """The key of the compiled program that a trial needs."""
+        if number not in self._structures:
+            self._structures[number] = self._structure_of(self._logbook.flights[number].record.params)
+        return self._structures[number]
+
+    def _structure_of(self, params: Params) -> str:
+        return self._recipe.structure({**self._recipe.defaults, **params})
+
+    def _lead(self, left: Left, ahead: int) -> Step | None:
+        """The most urgent step that isn't left to another worker; if all are, the most urgent."""
+        if self._waiting:
+            return self._waiting[0]
+        candidates = self._rule.candidates()
+        if mine := self._mine(candidates, left):
+            return mine[0]
+        while not (mine := self._mine(self._new, left)) and len(self._new) < ahead and self._propose():
+            pass
+        if mine:
+            return mine[0]
+        if not candidates and not self._new and self.exhausted():
+            return None
+        return [*candidates, *self._new, *self._waiting][0]
+
+    def _mine(self, steps: Sequence[Step], left: Left) -> list[Step]:
+        return [step for step in steps if not left(step.number, self.structure(step.number))]
+
+    def _kind(self, step: Step) -> Kind:
+        alone = self._logbook.flights[step.number].deaths > _TOGETHER_AGAIN
+        return Kind(self.structure(step.number), step.from_epoch, step.to_epoch, step.number if alone else None)
+
+    def _begin(self, step: Step) -> None:
+        if step in self._waiting:
+            self._waiting.remove(step)
+        elif step in self._new:
+            self._new.remove(step)
+        else:
+            self._rule.take(step.number)
+
+    # New trials
+
+    def _propose(self) -> bool:
+        """Create the next trial; False if there is none."""
+        number, records = len(self._logbook), self._logbook.records
+        if not self._rule.closing:
+            params = self._proposer.propose(number, records, self._enqueued(records))
+            if params is not None:
+                self._create(params)
+                return True
+        self._rule.closing = True
+        return False
+
+    def _recruit(self, lead: Step, size: int) -> None:
+        """Create trials to go with a new one, as long as the sampler soon wants its structure again.
+
+        Those that were created before an interruption come out once more, and are not created again.
+        """
+        kind, misses = self._kind(lead), 0
+        created = [step.number for step in self._new if step != lead and self._kind(step) == kind]
+        records = [record for record in self._logbook.records if record.number not in created]
+        mates: list[Params] = []
+        while len(mates) < size - 1 and misses < _MISSES and self._may_join(lead, len(records)):
+            params = self._proposer.propose(len(records) + misses, records)
+            if params is not None and self._structure_of(params) == kind.structure:
+                records.append(TrialRecord(number=len(records), state="running", params=params))
+                mates.append(params)
+            else:
+                misses += 1
+        for params in mates[len(created) :]:
+            self._create(params)
+
+    def _may_join(self, lead: Step, number: int) -> bool:
+        """Whether a new trial of that number may be created to go with another."""
+        enough = number >= self._plan.budget.trials or self._enqueued(self._logbook.records) is not None
+        return not enough and self._first_rung(number) == lead.to_epoch
+
+    def _create(self, params: Params) -> None:
+        number = len(self._logbook)
+        self._logbook.create(params, self._bracket(number))
+        self._new.append(Step(number, 0, self._rule.add(number)))
+        self._note_the_last()
+
+    def _enqueued(self, records: Sequence[TrialRecord]) -> Params | None:
+        """The next enqueued params that no trial has."""
+        if not self._plan.enqueue:
+            return None
+        tried = [record.params.items() for record in records]
+        return next(
+            (given for given in self._plan.enqueue if not any(given.items() <= params for params in tried)), None
+        )
+
+    def _bracket(self, number: int) -> int | None:
+        """A new trial's; Optuna's pruner deals out brackets of its own."""
+        hyperband = self._plan.hyperband
+        return None if hyperband.mode == "stop" else hyperband.ladder.bracket_of(number)
+
+    def _first_rung(self, number: int) -> int:
+        return self._plan.hyperband.ladder.rungs(self._bracket(number) or 0)[0]
+
+    def _note_the_last(self) -> None:
+        self._rule.closing = self._rule.closing or len(self._logbook) >= self._plan.budget.trials

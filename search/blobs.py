@@ -1,0 +1,125 @@
+"""Where checkpoints, arrays and models are kept: bytes by key, so that a worker may live on another machine."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import SearchError
+
+
+class Blobs(Protocol):
+    """Bytes by key. A key is a relative path with forward slashes."""
+
+    def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
+        """Keep `data` under `key`, whole or not at all; with `durable` also through a power cut."""
+
+    def get(self, key: str) -> bytes:
+        """The bytes under `key`; KeyError if there are none."""
+
+    def delete(self, key: str) -> None:
+        """Forget `key`, and all keys below it; nothing happens if there are none."""
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys below the folder `prefix`, sorted."""
+
+    def put_array(self, key: str, array: NDArray[Any]) -> None:
+        """Keep an array under `key`."""
+
+    def array(self, key: str) -> NDArray[Any]:
+        """The array under `key`, read-only; KeyError if there is none."""
+
+    def address(self) -> dict[str, str]:
+        """What another process needs to open the same store: the argument of `open_blobs`."""
+
+
+class FolderBlobs:
+    """Blobs as files below one folder; writes are atomic (a new file, then a rename)."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
+        """Keep `data` under `key`."""
+        write_atomically(self._path(key), data, durable=durable)
+
+    def get(self, key: str) -> bytes:
+        """The bytes under `key`."""
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def delete(self, key: str) -> None:
+        """Forget `key`, and all keys below it."""
+        path = self._path(key)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys below the folder `prefix`, sorted."""
+        found = self._path(prefix).rglob("*") if self._path(prefix).is_dir() else []
+        return sorted(f.relative_to(self._root).as_posix() for f in found if f.is_file())
+
+    def put_array(self, key: str, array: NDArray[Any]) -> None:
+        """Keep an array under `key`."""
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        self.put(key, buffer.getvalue())
+
+    def array(self, key: str) -> NDArray[Any]:
+        """The array under `key`, mapped rather than copied: workers share its pages."""
+        try:
+            return np.load(self._path(key), mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def address(self) -> dict[str, str]:
+        """What another process needs to open the same folder."""
+        return {"kind": "folder", "path": str(self._root)}
+
+    def _path(self, key: str) -> Path:
+        return self._root / key
+
+
+def open_blobs(address: dict[str, str]) -> Blobs:
+    """The store that `Blobs.address` described, opened in this process."""
+    if address["kind"] != "folder":
+        raise SearchError(f"blobs: unknown kind {address['kind']!r}; this version knows 'folder'", exit_code=1)
+    return FolderBlobs(Path(address["path"]))
+
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Replace a file by `data`: a reader, or a crash, finds the old bytes or the new, never a mixture.
+
+    Raises:
+        SearchError: The disk is full or the folder can't be written (exit code 3).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> SearchError:
+    return SearchError(f"{path}: can't be written ({error.strerror or error})", exit_code=3)

@@ -1,0 +1,114 @@
+"""The python batches of CIFAR-10 and CIFAR-100: pickles of rows of 3072 bytes, channels first.
+
+Source:
+    Krizhevsky (2009), "Learning multiple layers of features from tiny images".
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.datasets.arrays import Arrays, Source, checked
+from search.datasets.trees import Tree
+from search.errors import SearchError
+
+CIFAR10: tuple[str, ...] = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+_BATCH = re.compile(r"data_batch_[1-9]\d*$")
+_ALLOWED = {"_reconstruct", "ndarray", "dtype"}
+_NUMPY = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray"}
+
+
+def is_cifar(names: Sequence[str]) -> bool:
+    """Whether files are named as those of CIFAR-10 or CIFAR-100 are."""
+    return any(_BATCH.match(name) for name in names) or {"train", "test", "meta"} <= set(names)
+
+
+def read_cifar(tree: Tree) -> Source:
+    """A source over data_batch_1, ... and test_batch, or over train, test and meta of CIFAR-100.
+
+    Raises:
+        SearchError: A batch is no pickle of plain arrays, or has rows of another length.
+    """
+    batches = [name for name in tree.names if _BATCH.match(name)]
+    if batches:
+        labels, names, tests = b"labels", CIFAR10, [name for name in tree.names if name == "test_batch"]
+    else:
+        labels, names, tests = b"fine_labels", _fine_names(tree), ["test"]
+        batches = ["train"]
+
+    def read(wanted: Sequence[str]) -> Arrays:
+        parts = {name: _batch(f"{tree.where}/{name}", content, labels) for name, content in tree.read(wanted)}
+        x, y = (np.concatenate(part) for part in zip(*(parts[name] for name in wanted), strict=True))
+        return checked(tree.where, x, y, [str(index) for index in range(len(names))])
+
+    test = (lambda: read(tests)) if tests else None
+    return Source(tree.where, lambda: read(batches), test, names)
+
+
+def _batch(where: str, content: bytes, labels: bytes) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Images of shape (rows, 32, 32, 3) and their labels."""
+    found = _unpickled(where, content)
+    data, numbers = found.get(b"data"), found.get(labels)
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3072,):
+        came = f"shape {data.shape}, {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise SearchError(f"{where}: data must be rows of 3072 bytes ({came} came)")
+    if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
+        raise SearchError(f"{where}: {labels.decode()} must be a list of whole numbers")
+    if len(numbers) != len(data):
+        raise SearchError(f"{where}: must have a label an image ({len(data)} images, {len(numbers)} labels came)")
+    return data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(numbers, np.int64)
+
+
+def _fine_names(tree: Tree) -> tuple[str, ...]:
+    ((_, content),) = tree.read(["meta"])
+    names = _unpickled(f"{tree.where}/meta", content).get(b"fine_label_names")
+    if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
+        raise SearchError(f"{tree.where}/meta: fine_label_names must be a list of names")
+    return tuple(name.decode("utf-8", "replace") for name in names)
+
+
+def _unpickled(where: str, content: bytes) -> dict[bytes, Any]:
+    """The content of a pickle that may hold plain values and arrays of numbers, and nothing else."""
+    try:
+        found = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+    except Exception as problem:  # a damaged pickle may raise anything
+        raise SearchError(f"{where}: cannot be read as a CIFAR batch ({problem})") from None
+    if not isinstance(found, dict):
+        raise SearchError(f"{where}: must hold a dictionary ({type(found).__name__} came)")
+    return found
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Can rebuild arrays; a pickle that names anything else, such as a function to call, is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module not in _NUMPY or name not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no CIFAR batch does: refused")
+        if name == "_reconstruct":
+            return _empty_array
+        return getattr(np, name)
+
+
+def _empty_array(kind: type[np.ndarray[Any, Any]], shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
+    """What numpy's `_reconstruct` does with the arguments that numpy itself pickles."""
+    if kind is not np.ndarray or shape != (0,):
+        raise pickle.UnpicklingError("an array must be pickled as numpy does")
+    return np.ndarray((0,), np.int8)

@@ -1,0 +1,27 @@
+"""The one exception of this room for what a person can put right."""
+
+from __future__ import annotations
+
+
+class SearchError(Exception):
+    """An expected problem, in the words that a person needs to solve it.
+
+    Attributes:
+        exit_code: 1 for no usable trial, 2 for bad input, 3 for the environment.
+    """
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Interrupted(Exception):
+    """The user asked a run to end; it can be taken up again.
+
+    Attributes:
+        exit_code: 130 for SIGINT, 143 for SIGTERM.
+    """
+
+    def __init__(self, exit_code: int = 130) -> None:
+        super().__init__("interrupted")
+        self.exit_code = exit_code

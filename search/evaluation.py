@@ -1,0 +1,178 @@
+"""The one door to the test split: opened after the search, for trials whose weights are final.
+
+Trials never see these arrays. They lie in the run's folder only while weights are being scored, and what they
+say is written down beside the trials; it never chooses anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.gaps import Gap, gap_from_rates
+from search.blobs import Blobs
+from search.datasets import Source, test_split
+from search.errands import run_errands
+from search.errors import SearchError
+from search.messages import EvaluateJob, PredictJob, Task
+from search.pool import Pool
+from search.signals import StopRequest
+from studies.plan import DataPlan
+from studies.records import TestScore
+
+_SEALED = "sealed"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Final weights that are to be scored.
+
+    Attributes:
+        structure: Key of the compiled program.
+        task: The trial, with the folder of its weights.
+        best_epoch: The epoch of the weights.
+        val_accuracy: On the validation split; None where it was trained on.
+    """
+
+    structure: str
+    task: Task
+    best_epoch: int
+    val_accuracy: float | None
+
+
+@dataclass(frozen=True)
+class TestSplit:
+    """The test split while it is open.
+
+    Attributes:
+        rows: Its size.
+        hash: sha256 of its arrays.
+    """
+
+    __test__ = False  # its name begins with "Test": pytest would collect it
+
+    rows: int
+    hash: str
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model makes of the test split.
+
+    Attributes:
+        x: The rows.
+        labels: Shape (rows,).
+        probabilities: Shape (rows, classes).
+        grid: Shape (points, classes), of points in the plane of rows with two numbers; None for other rows.
+        weights: Layer, weight and values.
+    """
+
+    x: NDArray[Any]
+    labels: NDArray[np.int32]
+    probabilities: NDArray[Any]
+    grid: NDArray[Any] | None
+    weights: list[tuple[str, str, NDArray[Any]]]
+
+
+@contextmanager
+def opened_test_split(source: Source, plan: DataPlan, blobs: Blobs, expected_hash: str | None) -> Iterator[TestSplit]:
+    """Put the test split where workers can evaluate weights on it, and take it away afterwards.
+
+    Raises:
+        SearchError: It is not the split that was opened before (exit code 2).
+    """
+    arrays = test_split(source, plan)
+    digest = hashlib.sha256(arrays.x.tobytes() + arrays.y.tobytes()).hexdigest()
+    if expected_hash not in (None, digest):
+        raise SearchError(
+            f"data: the test split is not the one that was opened before (sha256 {digest[:12]}); "
+            f"it was {str(expected_hash)[:12]}: restore the file, or give the study another name"
+        )
+    try:
+        blobs.put_array(f"{_SEALED}/x.npy", arrays.x)
+        blobs.put_array(f"{_SEALED}/y.npy", arrays.y)
+        yield TestSplit(len(arrays.y), digest)
+    finally:
+        blobs.delete(_SEALED)
+
+
+def score(
+    candidates: Sequence[Candidate],
+    test: TestSplit,
+    n_validation: int,
+    pool: Pool,
+    stop: StopRequest,
+    observe: Callable[..., None],
+) -> list[TestScore]:
+    """Score final weights on the open test split; one score a candidate, in order."""
+    jobs = [
+        EvaluateJob(
+            structure=one.structure,
+            task=one.task,
+            best_epoch=one.best_epoch,
+            x=f"{_SEALED}/x.npy",
+            y=f"{_SEALED}/y.npy",
+        )
+        for one in candidates
+    ]
+    errands = run_errands(pool, jobs, stop, observe)
+    return [
+        _test_score(candidate, errand.done.metrics, test.rows, n_validation)
+        for candidate, errand in zip(candidates, errands, strict=True)
+    ]
+
+
+def predictions(
+    winner: Candidate, pool: Pool, blobs: Blobs, grid: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Predictions:
+    """What a model makes of the open test split.
+
+    Args:
+        winner: Its weights.
+        pool: Who computes.
+        blobs: Where the split lies.
+        grid: From rows of shape (rows, 2) to points of their plane, which the model is asked about as well.
+    """
+    x, y = np.array(blobs.array(f"{_SEALED}/x.npy")), np.array(blobs.array(f"{_SEALED}/y.npy"))
+    found = _predicted(winner, pool, blobs, "x")
+    names = [(key, *key.split(":")) for key in found if key.startswith("weight:")]
+    weights = [(layer, name, found[key]) for key, _, layer, name in names]
+    of_grid = None
+    if x.shape[1:] == (2,):
+        blobs.put_array(f"{_SEALED}/grid.npy", grid(x))
+        of_grid = _predicted(winner, pool, blobs, "grid")["probabilities"]
+    return Predictions(x, y, found["probabilities"], of_grid, weights)
+
+
+def _predicted(winner: Candidate, pool: Pool, blobs: Blobs, name: str) -> dict[str, NDArray[Any]]:
+    job = PredictJob(
+        structure=winner.structure,
+        task=winner.task,
+        best_epoch=winner.best_epoch,
+        x=f"{_SEALED}/{name}.npy",
+        output=f"{_SEALED}/predicted.npz",
+    )
+    run_errands(pool, [job], StopRequest(), lambda *_, **__: None)
+    with np.load(io.BytesIO(blobs.get(job.output)), allow_pickle=False) as file:
+        return dict(file)
+
+
+def _test_score(candidate: Candidate, metrics: dict[str, float], n_test: int, n_validation: int) -> TestScore:
+    named = {f"test_{name}": value for name, value in metrics.items()}
+    gap = _gap(candidate.val_accuracy, n_validation, named.get("test_accuracy"), n_test)
+    if gap is None:
+        return TestScore(metrics=named)
+    return TestScore(metrics=named, gap=gap.value, gap_se=gap.standard_error)
+
+
+def _gap(val_accuracy: float | None, n_validation: int, test_accuracy: float | None, n_test: int) -> Gap | None:
+    if val_accuracy is None or test_accuracy is None:
+        return None
+    return gap_from_rates(val_accuracy, n_validation, test_accuracy, n_test)

@@ -1,0 +1,84 @@
+"""Why a trial was stopped or promoted, in numbers and in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from spaces import validate
+from studies.plan import Hyperband
+from studies.promotion import explain
+from studies.records import StudyRecord
+
+_SHOWN_COMPETITORS = 5
+
+
+def explanation(record: StudyRecord, number: int) -> dict[str, Any]:
+    """One verdict a rung, and how the trial stands, as plain values.
+
+    Raises:
+        StudyError: There is no such trial.
+    """
+    hyperband = validate(Hyperband, record.plan["hyperband"], record.name)
+    verdicts = explain(record.trials, hyperband.ladder, record.direction, number)
+    trial = next(trial for trial in record.trials if trial.number == number)
+    return {
+        "study": record.name,
+        "trial": number,
+        "state": trial.state,
+        "mode": hyperband.mode,
+        "reason": trial.reason,
+        "bracket": trial.bracket,
+        "epochs": trial.epochs,
+        "value": trial.value,
+        "monitor": record.monitor,
+        "params": trial.params,
+        "rungs": [asdict(verdict) for verdict in verdicts],
+    }
+
+
+def explanation_text(found: dict[str, Any]) -> RenderableType:
+    """The same for a person."""
+    value = "" if found["value"] is None else f", {found['monitor']} {found['value']:.4f}"
+    bracket = "" if found["bracket"] is None else f", bracket {found['bracket']}"
+    head = (
+        f"trial {found['trial']} of {found['study']}: {found['state']} after {found['epochs']} epochs{value}{bracket}"
+    )
+    params = ", ".join(f"{name} = {value}" for name, value in found["params"].items())
+    lines: list[RenderableType] = [head, f"  {params}"]
+    if found["reason"]:
+        lines.append(f"  {found['reason']}")
+    if found["mode"] == "stop":
+        lines.append('  mode = "stop": Optuna\'s HyperbandPruner judged it; it deals out brackets of its own')
+        return Group(*lines)
+    if not found["rungs"]:
+        return Group(*lines, "  it has reached no rung")
+    return Group(*lines, _rungs_table(found["rungs"]), *_advice(found["rungs"][-1]))
+
+
+def _rungs_table(rungs: list[dict[str, Any]]) -> Table:
+    table = Table()
+    for column in ("rung", "value", "rank", "cut-off", "best competitors", "verdict"):
+        table.add_column(column, justify="left" if column in ("best competitors", "verdict") else "right")
+    for rung in rungs:
+        others = [f"{value:.4f} (trial {number})" for number, value in rung["competitors"][:_SHOWN_COMPETITORS]]
+        table.add_row(
+            f"{rung['epochs']}",
+            f"{rung['value']:.4f}",
+            f"{rung['rank']} of {len(rung['competitors'])}",
+            "" if rung["cutoff"] is None else f"{rung['cutoff']:.4f}",
+            "\n".join(others),
+            rung["verdict"],
+        )
+    return table
+
+
+def _advice(rung: dict[str, Any]) -> list[str]:
+    if rung["verdict"] not in ("pruned", "paused") or rung["rank"] is None:
+        return []
+    if rung["cutoff"] is None:
+        return [f"  too few trials have reached rung {rung['epochs']} for any to go on from it"]
+    return [f"  to go on from rung {rung['epochs']} it needed {rung['cutoff']:.4f} or better"]

@@ -1,0 +1,115 @@
+"""What a study will cost, before anything is spent: brackets, rungs, epochs, and hours from a short probe."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from search.blobs import FolderBlobs
+from search.datasets import open_source, search_splits
+from search.devices import available_cores, find_slots, visible_gpus
+from search.display import duration
+from search.errands import run_errands
+from search.job import Options, make_recipe, publish, start_pool, workload
+from search.messages import Task, TrainJob
+from search.models.fitness import check_study
+from search.seeds import derive
+from search.signals import StopRequest
+from studies.plan import LoadedStudy
+
+_PROBE_EPOCHS = 3  # the first one is not counted: it compiles
+
+
+def forecast_study(loaded: LoadedStudy, options: Options, *, probe: bool) -> dict[str, Any]:
+    """The ladder's forecast for the plan's number of trials, and times if `probe` trains for a moment.
+
+    Returns:
+        Plain values: "brackets", "trials", "expected_epochs", "worst_epochs", and with a probe
+        "epoch_seconds" (of the default configuration) and "expected_hours", "worst_hours".
+    """
+    plan = loaded.plan
+    stopping = plan.hyperband.mode == "stop"
+    forecast = plan.hyperband.ladder.forecast(plan.budget.trials, stopping=stopping)
+    found: dict[str, Any] = {
+        "study": plan.name,
+        "trials": forecast.trials,
+        "brackets": [asdict(bracket) for bracket in forecast.brackets],
+        "expected_epochs": round(forecast.expected_epochs),
+        "worst_epochs": forecast.worst_epochs,
+        "full_epochs": plan.budget.trials * plan.hyperband.max_resource,
+        "minutes": plan.budget.minutes,
+    }
+    return found | _times(loaded, options, found) if probe else found
+
+
+def forecast_text(found: dict[str, Any]) -> RenderableType:
+    """The forecast for a person."""
+    table = Table(title=f"{found['study']}: {found['trials']} trials", title_justify="left")
+    for column in ("bracket", "rungs (epochs)", "trials", "expected at each rung", "epochs", "at worst"):
+        table.add_column(column, justify="left" if "rung" in column else "right")
+    for bracket in found["brackets"]:
+        table.add_row(
+            str(bracket["bracket"]),
+            ", ".join(map(str, bracket["rungs"])),
+            str(bracket["trials"]),
+            ", ".join(f"{count:.0f}" if count >= 1 else f"{count:.1f}" for count in bracket["expected"]),
+            f"{bracket['expected_epochs']:.0f}",
+            str(bracket["worst_epochs"]),
+        )
+    return Group(table, *_sentences(found))
+
+
+def _sentences(found: dict[str, Any]) -> list[str]:
+    share = found["expected_epochs"] / found["full_epochs"]
+    lines = [
+        f"Expected {found['expected_epochs']} epochs, at worst {found['worst_epochs']}; "
+        f"training all to the end would take {found['full_epochs']} ({share:.0%} is expected)."
+    ]
+    if "epoch_seconds" in found:
+        lines.append(
+            f"The default configuration takes {found['epoch_seconds']:.3g} s an epoch here: with "
+            f"{found['workers']} at a time about {duration(3600 * found['expected_hours'])}, "
+            f"at worst {duration(3600 * found['worst_hours'])}, and some seconds to start."
+        )
+    if found["minutes"] is not None:
+        lines.append(f"The search ends after {found['minutes']:g} minutes in any case.")
+    return lines
+
+
+def _times(loaded: LoadedStudy, options: Options, found: dict[str, Any]) -> dict[str, Any]:
+    slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())
+    seconds = _epoch_seconds(loaded, options)
+    hours = {key: found[f"{key}_epochs"] * seconds / len(slots) / 3600 for key in ("expected", "worst")}
+    return {
+        "epoch_seconds": seconds,
+        "workers": len(slots),
+        "expected_hours": hours["expected"],
+        "worst_hours": hours["worst"],
+    }
+
+
+def _epoch_seconds(loaded: LoadedStudy, options: Options) -> float:
+    """Seconds an epoch of the default configuration, in one worker, after the first."""
+    plan, recipe = loaded.plan, make_recipe(loaded)
+    splits = search_splits(open_source(plan.data, loaded.path.parent), plan.data)
+    check_study(loaded, splits)
+    slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())[:1]
+    params = {**recipe.defaults, **loaded.space.default()}
+    task = Task(trial=0, folder="trials/00000", params=params, seed=derive(recipe.seed, 0))
+    job = TrainJob(structure="probe", tasks=[task], to_epoch=_PROBE_EPOCHS)
+    with tempfile.TemporaryDirectory() as folder:
+        pool = start_pool(options, slots, Path(folder))
+        try:
+            blobs = FolderBlobs(Path(folder))
+            publish(splits, blobs)
+            pool.brief(workload(loaded, splits, blobs, slots))
+            (errand,) = run_errands(pool, [job], StopRequest(), lambda *_, **__: None)
+        finally:
+            pool.close()
+    first, last = errand.epochs[1].seconds, errand.epochs[_PROBE_EPOCHS].seconds
+    return (last - first) / (_PROBE_EPOCHS - 1)

@@ -1,0 +1,252 @@
+"""One run of a study: its data, its workers and its place in the store, opened together and closed together."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.devices import (
+    Slot,
+    available_cores,
+    find_slots,
+    memory_bytes,
+    visible_gpus,
+    worker_environment,
+)
+from search.errors import SearchError
+from search.messages import Refused, Workload
+from search.models import is_custom
+from search.pool import KERAS_WORKER, Pool, Post, SubprocessWorker, Worker
+from search.recipe import Recipe, trial_folder
+from search.signals import StopRequest
+from spaces import Space
+from studies.plan import LoadedStudy, StudyPlan, fingerprint
+from studies.records import Params
+
+if TYPE_CHECKING:
+    from search.blobs import Blobs
+    from search.datasets import SearchSplits, Source
+    from search.supervisor import Observe
+    from studies.store import OpenStudy, Store
+
+_MEMORY_SHARE = 0.25  # of the machine's memory, that the resident data of all workers may take
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and with what a study runs; nothing here changes a result.
+
+    Attributes:
+        out: The folder of all runs.
+        store: Database URL.
+        backend: Keras's backend.
+        workers: How many; None for one a GPU slot, or one a core.
+        slots_per_gpu: Workers that share a GPU.
+        worker_command: The program of a worker.
+    """
+
+    out: Path
+    store: str
+    backend: str = "tensorflow"
+    workers: int | None = None
+    slots_per_gpu: int = 1
+    worker_command: Sequence[str] = KERAS_WORKER
+
+    def folder(self, name: str) -> Path:
+        """Where a study keeps its files."""
+        return self.out / name
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the phases of a run share."""
+
+    loaded: LoadedStudy
+    options: Options
+    source: Source
+    splits: SearchSplits
+    study: OpenStudy
+    pool: Pool
+    blobs: Blobs
+    where: str
+    stop: StopRequest
+    observe: Observe
+
+    @property
+    def plan(self) -> StudyPlan:
+        """The study's plan."""
+        return self.loaded.plan
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Rows of the training and of the validation split."""
+        return len(self.splits.train.y), len(self.splits.validation.y)
+
+    @property
+    def recipe(self) -> Recipe:
+        """From a trial to a worker's task."""
+        return make_recipe(self.loaded)
+
+
+@contextmanager
+def opened_job(loaded: LoadedStudy, options: Options, stop: StopRequest, observe: Observe) -> Iterator[Job]:
+    """Open a run, and close it whatever happens; one that is refused leaves nothing behind.
+
+    Workers come first, for they take longest to start; what else a run needs is imported meanwhile.
+
+    Raises:
+        SearchError: The data can't be used.
+        StudyError: The store can't be used, or holds another study of that name.
+    """
+    plan, folder = loaded.plan, options.folder(loaded.plan.name)
+    slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())
+    with ExitStack() as stack:
+        with _leaving_nothing_behind(folder), _killed_if_refused(start_pool(options, slots, folder)) as pool:
+            stack.callback(pool.close)
+            from search.blobs import FolderBlobs
+            from search.datasets import open_source, search_splits
+            from search.models.fitness import check_study
+
+            source = open_source(plan.data, loaded.path.parent)
+            splits = search_splits(source, plan.data)
+            check_study(loaded, splits)
+            blobs = FolderBlobs(folder)
+            publish(splits, blobs)
+            pool.brief(workload(loaded, splits, blobs, slots))
+            if is_custom(loaded.space.model):
+                _refuse_unusable_model(pool)
+            from studies.store import Store
+
+            store = stack.enter_context(Store.open(options.store))
+            study = stack.enter_context(_begun(store, loaded, splits))
+        yield Job(loaded, options, source, splits, study, pool, blobs, _where(slots), stop, observe)
+
+
+@contextmanager
+def _leaving_nothing_behind(folder: Path) -> Iterator[None]:
+    """Delete a study's folder that a run had just made when it was refused."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        if folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
+        for path in made[1:]:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+@contextmanager
+def _killed_if_refused(pool: Pool) -> Iterator[Pool]:
+    """End workers at once, which may still be importing Keras, when a run is refused."""
+    try:
+        yield pool
+    except BaseException:
+        pool.close(0)
+        raise
+
+
+def _refuse_unusable_model(pool: Pool) -> None:
+    """Wait for a worker to say whether it could import the user's function, before anything is stored."""
+    event = pool.first_event()
+    if isinstance(event, Refused):
+        raise SearchError(event.message)
+
+
+def make_recipe(loaded: LoadedStudy) -> Recipe:
+    """How the params of a study's trials become tasks for workers."""
+    space, plan = loaded.space, loaded.plan
+    return Recipe(
+        defaults=plan.training.model_dump(exclude_none=True),
+        structure=lambda params: _structure(space, params),
+        seed=plan.sampler.seed,
+    )
+
+
+def start_pool(options: Options, slots: Sequence[Slot], folder: Path) -> Pool:
+    """Start a worker in every slot; their logs go to the study's folder."""
+
+    def start(slot: int, post: Post) -> Worker:
+        environment = worker_environment(slots[slot], options.backend)
+        return SubprocessWorker(post, options.worker_command, environment, folder / "workers" / f"{slot}.log")
+
+    return Pool(start, len(slots))
+
+
+def publish(splits: SearchSplits, blobs: Blobs) -> None:
+    """Put the training and the validation split where workers map them; the test split isn't among them."""
+    for name, arrays in (("train", splits.train), ("validation", splits.validation)):
+        blobs.put_array(f"data/x_{name}.npy", arrays.x)
+        blobs.put_array(f"data/y_{name}.npy", arrays.y)
+
+
+def workload(loaded: LoadedStudy, splits: SearchSplits, blobs: Blobs, slots: Sequence[Slot]) -> Workload:
+    """What workers must know of a study."""
+    objective = loaded.plan.objective
+    return Workload(
+        blobs=blobs.address(),
+        model=loaded.space.model,
+        monitor=objective.monitor,
+        direction=objective.direction,
+        classes=len(splits.class_names),
+        scale=splits.scale,
+        offset=splits.offset,
+        threads=slots[0].threads,
+        resident_bytes=int(memory_bytes() * _MEMORY_SHARE / len(slots)),
+        paths=[str(loaded.path.parent.absolute()), str(Path.cwd())],
+    )
+
+
+def remove_study(store_url: str, name: str, folder: Path) -> None:
+    """Delete a study from the store, then its folder."""
+    from studies.store import Store
+
+    with Store.open(store_url, create=False) as store:
+        store.remove(name)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def clean_up(blobs: Blobs, numbers: Sequence[int]) -> None:
+    """Delete the weights of trials that are finished and scored, and of retrained models: `best.keras` is kept."""
+    blobs.delete("retrained")
+    for number in numbers:
+        for key in blobs.keys(trial_folder(number)):
+            if "/epoch-" in key or "/best-" in key:
+                blobs.delete(key)
+
+
+def _begun(store: Store, loaded: LoadedStudy, splits: SearchSplits) -> OpenStudy:
+    plan, space = loaded.plan, loaded.space
+    data = {
+        "hash": splits.hash,
+        "n_train": len(splits.train.y),
+        "n_validation": len(splits.validation.y),
+        "classes": list(splits.class_names),
+        "base": str(loaded.path.parent.absolute()),
+    }
+    about = {
+        "monitor": plan.objective.monitor,
+        "plan": plan.model_dump(mode="json"),
+        "space": space.model_dump(mode="json"),
+        "data": data,
+    }
+    marks = {**fingerprint(plan, space), "data_hash": splits.hash}
+    return store.begin(plan.name, plan.objective.direction, marks, about)
+
+
+def _structure(space: Space, params: Params) -> str:
+    """Equal where one compiled program serves: equal structural params, and the same scalar ones present."""
+    return json.dumps([space.structural(params), sorted(space.scalar(params))], sort_keys=True)
+
+
+def _where(slots: Sequence[Slot]) -> str:
+    workers = "1 worker" if len(slots) == 1 else f"{len(slots)} workers"
+    if slots[0].gpu is None:
+        return f"{workers} of {slots[0].name} each (no GPU found)"
+    return f"{workers} on GPU {', '.join(dict.fromkeys(str(slot.gpu) for slot in slots))}"

@@ -1,0 +1,192 @@
+"""What a supervisor and its workers say to each other: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Scalar = bool | int | float | str
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Workload(_Message):
+    """What a worker must know of a study before its first job.
+
+    Attributes:
+        blobs: Address of the store of arrays and checkpoints.
+        model: A family of search/models, or "package.module:function".
+        monitor: The metric that decides the best epoch, with its "val_" prefix.
+        direction: Of the monitor.
+        classes: Number of classes.
+        scale: With `offset`: the model computes x * scale + offset first; one number or one a channel.
+        offset: See `scale`.
+        threads: Processor threads for this worker.
+        resident_bytes: Splits larger than this stay out of the device's memory; `fit` then streams them.
+        paths: Folders where a user's own module may be found.
+    """
+
+    type: Literal["workload"] = "workload"
+    blobs: dict[str, str]
+    model: str
+    monitor: str
+    direction: Literal["maximize", "minimize"]
+    classes: int
+    scale: float | list[float]
+    offset: float | list[float]
+    threads: int
+    resident_bytes: int
+    paths: list[str] = []
+
+
+class Task(_Message):
+    """One trial of a job.
+
+    Attributes:
+        trial: Its number.
+        folder: Where its checkpoints are.
+        params: The plan's training section, overruled by the values drawn for the trial.
+        seed: Its weights, shuffles and dropout masks follow from this and the epoch.
+        known_epochs: Epochs that the supervisor has recorded; later ones of a checkpoint are reported again.
+    """
+
+    trial: int
+    folder: str
+    params: dict[str, Scalar]
+    seed: int
+    known_epochs: int = 0
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal params and seed: what a checkpoint of this trial was made of."""
+        return json.dumps([self.params, self.seed], sort_keys=True)
+
+
+class TrainJob(_Message):
+    """Train a cohort, trials of one structure, until each has completed `to_epoch` epochs."""
+
+    type: Literal["train"] = "train"
+    structure: str
+    tasks: list[Task]
+    to_epoch: int
+    data: Literal["train", "train+validation"] = "train"
+
+
+class EvaluateJob(_Message):
+    """Evaluate the best weights of a trial on the rows of two arrays, `x` and `y`."""
+
+    type: Literal["evaluate"] = "evaluate"
+    structure: str
+    task: Task
+    best_epoch: int
+    x: str
+    y: str
+
+
+class ExportJob(_Message):
+    """Write the best weights of a trial as a model that plain Keras loads."""
+
+    type: Literal["export"] = "export"
+    structure: str
+    task: Task
+    best_epoch: int
+    output: str
+
+
+class PredictJob(_Message):
+    """Write what the best weights of a trial make of the rows of an array: an .npz file.
+
+    It holds "probabilities", shape (rows, classes), and every weight as "weight:LAYER:NAME".
+    """
+
+    type: Literal["predict"] = "predict"
+    structure: str
+    task: Task
+    best_epoch: int
+    x: str
+    output: str
+
+
+class Pause(_Message):
+    """Stop at the end of the epoch under way; the checkpoints stay."""
+
+    type: Literal["pause"] = "pause"
+
+
+class Ready(_Message):
+    """A worker has imported Keras and loaded its data.
+
+    Attributes:
+        backend: Keras's backend.
+        devices: Accelerators by name; empty where it computes on cores.
+        versions: Of keras and the backend.
+        seconds: Since the process started.
+        cohort: Trials of one structure that it trains together faster than one after the other.
+        warning: What the user should know of it: a GPU that was expected and isn't seen.
+    """
+
+    type: Literal["ready"] = "ready"
+    backend: str
+    devices: list[str]
+    versions: dict[str, str]
+    seconds: float
+    cohort: int = 1
+    warning: str = ""
+
+
+class EpochDone(_Message):
+    """A trial has completed an epoch, and its checkpoint is written.
+
+    Attributes:
+        metrics: "train_loss", "val_accuracy", ... after this epoch.
+        seconds: Training and validation so far, of all epochs.
+    """
+
+    type: Literal["epoch"] = "epoch"
+    trial: int
+    epoch: int
+    metrics: dict[str, float]
+    seconds: float
+
+
+class TrialFailed(_Message):
+    """A trial can't go on: its own fault, so it isn't tried again."""
+
+    type: Literal["failed"] = "failed"
+    trial: int
+    reason: str
+    details: str = ""
+
+
+class JobDone(_Message):
+    """A job has ended: all its trials reached `to_epoch`, failed, or were paused before.
+
+    Attributes:
+        weights: Number of weights of the job's model; 0 where none was built.
+        metrics: What an evaluation found: "loss", "accuracy", ...
+        memory_bytes: What the worker has taken at most so far.
+    """
+
+    type: Literal["done"] = "done"
+    weights: int = 0
+    metrics: dict[str, float] = {}
+    memory_bytes: int = 0
+
+
+class Refused(_Message):
+    """The study can't be trained as it is written: a user's mistake, told once, ends the search."""
+
+    type: Literal["refused"] = "refused"
+    message: str
+
+
+Order = Annotated[Workload | TrainJob | EvaluateJob | ExportJob | PredictJob | Pause, Field(discriminator="type")]
+Event = Annotated[Ready | EpochDone | TrialFailed | JobDone | Refused, Field(discriminator="type")]
+Job = TrainJob | EvaluateJob | ExportJob | PredictJob
+
+ORDERS: TypeAdapter[Workload | TrainJob | EvaluateJob | ExportJob | PredictJob | Pause] = TypeAdapter(Order)
+EVENTS: TypeAdapter[Ready | EpochDone | TrialFailed | JobDone | Refused] = TypeAdapter(Event)

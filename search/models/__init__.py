@@ -1,0 +1,206 @@
+"""Families of models: params to an uncompiled Keras model. Keras is imported by the functions that need it.
+
+Example:
+    check("mlp", space.parameters)
+    model = build("mlp", {"units": 64}, (8, 8), "uint8", 10, 1 / 16, 0.0, Scalars.plain({"units": 64}))
+    initialise(model, seed=0)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.errors import SearchError
+from search.models.fitness import AUGMENTATION, check_rows
+from spaces.errors import did_you_mean, shown
+
+if TYPE_CHECKING:
+    from search.models.parts import Task
+    from search.scalars import Scalars
+
+Scalar = str | int | float | bool
+Params = Mapping[str, Scalar]
+Rescale = float | Sequence[float]
+
+_LAYER = frozenset({"units", "activation", "dropout", "l1", "l2", "activity_l1", "batch_norm", "bias"})
+_EVERYWHERE = frozenset({"kernel_initializer", "kernel_stddev"})
+_BLOCK = frozenset({"filters", "kernel_size", "padding", "pool"})
+
+TRAINING = frozenset(
+    {
+        "batch_size",
+        "class_weight",
+        "jit_compile",
+        "label_smoothing",
+        "learning_rate",
+        "loss",
+        "momentum",
+        "nesterov",
+        "optimizer",
+        "precision",
+        "weight_decay",
+    }
+)
+"""Parameters that training reads, whatever the family."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a family's space may hold.
+
+    Attributes:
+        repeated: Parameters of each layer or block: one for all (`units`) or one for each (`units_0`, ...).
+        single: Parameters of the model as a whole.
+    """
+
+    repeated: frozenset[str]
+    single: frozenset[str]
+
+
+_MLP = Family(_LAYER, _EVERYWHERE | AUGMENTATION | {"layers"})
+_CNN = Family(_LAYER | _BLOCK | {"dense_dropout"}, _EVERYWHERE | AUGMENTATION | {"blocks", "dense_layers"})
+FAMILIES = {
+    "mlp": _MLP,
+    "cnn": _CNN,
+    "named": Family(_MLP.repeated | _CNN.repeated, _MLP.single | _CNN.single | {"architecture"}),
+    "transfer": Family(_LAYER, _MLP.single | {"backbone", "weights", "fine_tune"}),
+}
+"""What each family reads; its module says what the values mean."""
+
+
+def check(name: str, parameter_names: Iterable[str]) -> None:
+    """Refuse a family that there is not, and parameters that it would not read.
+
+    Args:
+        name: A family, or "package.module:function", whose parameters are its own business.
+        parameter_names: Of the space, repeats by their base name ("filters") or one by one ("filters_0").
+    Raises:
+        SearchError: Every problem at once.
+    """
+    if is_custom(name):
+        return
+    if name not in FAMILIES:
+        own = 'or "package.module:function" for a model of your own'
+        raise SearchError(f"model: unknown family {shown(name)}{did_you_mean(name, FAMILIES)} ({own})")
+    family = FAMILIES[name]
+    known = sorted(family.repeated | family.single | TRAINING)
+    unknown = [parameter for parameter in parameter_names if not _knows(family, parameter)]
+    problems = [
+        f"parameters.{word}: the family {name} has none of that name{did_you_mean(word, known)}" for word in unknown
+    ]
+    if problems:
+        raise SearchError("\n  ".join([f"{len(problems)} problems", *problems] if len(problems) > 1 else problems))
+
+
+def is_custom(name: str) -> bool:
+    """Whether a model's name is a function of the user's own, "package.module:function"."""
+    return ":" in name
+
+
+def build(
+    name: str,
+    params: Params,
+    input_shape: Sequence[int],
+    input_dtype: str,
+    classes: int,
+    scale: Rescale,
+    offset: Rescale,
+    scalars: Scalars,
+    *,
+    folder: Path = Path(),
+    augments: bool = True,
+) -> Any:
+    """An uncompiled functional model with the initial weights of seed 0.
+
+    It gives one probability a class, or with the loss binary_crossentropy that of the second of two classes.
+
+    Args:
+        name: A family, or "package.module:function" with `function(params, input_shape, classes)`.
+        params: Values drawn from the space; what a family does not find it takes a default for.
+        input_shape: Of one row, as the arrays have it.
+        input_dtype: Of the arrays: the model takes them as they are.
+        classes: Number of classes.
+        scale: With `offset`: the model begins with x * scale + offset; a number or one a last-axis entry.
+        offset: See `scale`.
+        scalars: Numbers written into the model, or variables of it.
+        folder: What relative paths in params start from.
+        augments: Whether the augmentation that params ask for is a part of it.
+    Raises:
+        SearchError: A value that the family cannot use, rows that it cannot take, or a function that cannot be
+            imported or gives no model.
+    """
+    from search.models.parts import Task
+
+    check(name, ())
+    check_rows(name, {key: (value,) for key, value in params.items()}, input_shape, classes)
+    outputs = 1 if params.get("loss") == "binary_crossentropy" else classes
+    task = Task(tuple(input_shape), input_dtype, classes, scale, offset, outputs, augments, folder)
+    if is_custom(name):
+        from search.models.custom import build_custom
+
+        return build_custom(name, params, task)
+    model = _built(name, params, task, scalars)
+    initialise(model, seed=0)
+    return model
+
+
+def initialise(model: Any, seed: int) -> None:
+    """Give a built model the initial weights that follow from a seed, and its optimizer a fresh state.
+
+    The same seed gives a plain and a variable model equal weights. Scalar parameters stay as they are.
+    """
+    from search.models.weights import initialise as from_seed
+
+    from_seed(model, seed)
+
+
+def export(
+    name: str,
+    params: Params,
+    input_shape: Sequence[int],
+    input_dtype: str,
+    classes: int,
+    scale: Rescale,
+    offset: Rescale,
+    variable_model: Any,
+    *,
+    folder: Path = Path(),
+) -> Any:
+    """A trained model in ordinary layers without augmentation, which a Keras without toprung can load.
+
+    Args:
+        name: See `build`, as are the arguments up to `offset` and `folder`; params with the values it was trained
+            with.
+        variable_model: The model whose weights and precision are taken over.
+    """
+    from search.models.weights import copy_weights, precision_of
+    from search.scalars import Scalars
+
+    with precision_of(variable_model):
+        plain = Scalars.plain(params)
+        shape = (input_shape, input_dtype, classes, scale, offset)
+        model = build(name, params, *shape, plain, folder=folder, augments=False)
+    copy_weights(variable_model, model)
+    return model
+
+
+def _built(name: str, params: Params, task: Task, scalars: Scalars) -> Any:
+    match name:
+        case "mlp":
+            from search.models.mlp import build_mlp as build_family
+        case "cnn":
+            from search.models.cnn import build_cnn as build_family
+        case "named":
+            from search.models.named import build_named as build_family
+        case _:
+            from search.models.transfer import build_transfer as build_family
+    return build_family(params, task, scalars)
+
+
+def _knows(family: Family, parameter: str) -> bool:
+    base = re.sub(r"_\d+$", "", parameter)
+    return parameter in family.repeated | family.single | TRAINING or base in family.repeated

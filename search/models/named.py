@@ -1,0 +1,19 @@
+"""Architectures by name, of which a trial may change what it likes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.models.architectures import ARCHITECTURES
+from search.models.cnn import build_cnn
+from search.models.mlp import build_mlp
+from search.models.parts import Reader, Scalar, Task
+from search.scalars import Scalars
+
+
+def build_named(params: Mapping[str, Scalar], task: Task, scalars: Scalars) -> Any:
+    """The network that `architecture` (mlp1) names; other params fill it in or change it, as its family reads them."""
+    architecture = ARCHITECTURES[Reader(params).word("architecture", tuple(ARCHITECTURES))]
+    build = build_mlp if architecture.family == "mlp" else build_cnn
+    return build(architecture.completed(params), task, scalars)

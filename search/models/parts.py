@@ -1,0 +1,214 @@
+"""What the families share: how params are read, how a model begins and ends, layers with all their options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from search.errors import SearchError
+from search.models.augmentation import FLIPS, Augmentation
+from search.models.drawing import zeros
+from search.scalars import Kind, Scalars
+from spaces.errors import close_match, listed, shown
+
+Scalar = str | int | float | bool
+Rescale = float | Sequence[float]
+
+_ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "leaky_relu", "softplus", "linear")
+_INITIALIZERS = (
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
+    "random_normal",
+    "random_uniform",
+    "truncated_normal",
+    "orthogonal",
+)
+_WITH_STDDEV = {
+    "random_normal": keras.initializers.RandomNormal,
+    "truncated_normal": keras.initializers.TruncatedNormal,
+}
+_LIMITS: dict[str, Kind] = {"rotation": "angle", "shift": "share", "shear": "share", "zoom": "share"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model is built for.
+
+    Attributes:
+        input_shape: Of one row.
+        input_dtype: Of the arrays.
+        classes: Number of classes.
+        scale: With `offset`: the model begins with x * scale + offset.
+        offset: See `scale`.
+        outputs: One a class, or 1: a sigmoid unit for two classes.
+        augments: Whether augmentation is a part of the model; an exported one has none.
+        folder: What relative paths in params start from.
+    """
+
+    input_shape: tuple[int, ...]
+    input_dtype: str
+    classes: int
+    scale: Rescale
+    offset: Rescale
+    outputs: int
+    augments: bool = True
+    folder: Path = Path()
+
+    @property
+    def rescales(self) -> bool:
+        """Whether the arrays must be changed before a layer can take them."""
+        return self.scale != 1 or self.offset != 0 or not self.input_dtype.startswith("float")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Values by name, of one layer (`units_0`) or of all (`units`), with their laws."""
+
+    params: Mapping[str, Scalar]
+
+    def name(self, base: str, index: int | None = None) -> str | None:
+        """The parameter that holds for a layer; None if there is none."""
+        names = [base] if index is None else [f"{base}_{index}", base]
+        return next((name for name in names if name in self.params), None)
+
+    def repeats(self, base: str) -> int:
+        """How many layers have a parameter of their own: units_0, units_1, ..."""
+        count = 0
+        while f"{base}_{count}" in self.params:
+            count += 1
+        return count
+
+    def integer(self, base: str, default: int, index: int | None = None, *, low: int = 1) -> int:
+        """A whole number of at least `low`."""
+        name = self.name(base, index)
+        value = default if name is None else self.params[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise SearchError(f"params.{name}: must be a whole number of at least {low} (came {shown(value)})")
+        return value
+
+    def flag(self, base: str, default: bool, index: int | None = None) -> bool:
+        """True or false."""
+        name = self.name(base, index)
+        value = default if name is None else self.params[name]
+        if not isinstance(value, bool):
+            raise SearchError(f"params.{name}: must be true or false (came {shown(value)})")
+        return value
+
+    def word(self, base: str, choices: Sequence[str], index: int | None = None) -> str:
+        """One of the choices, the first of which is the default."""
+        name = self.name(base, index)
+        value = choices[0] if name is None else self.params[name]
+        if value not in choices:
+            hint = close_match(str(value), choices)
+            raise SearchError(f"params.{name}: must be {listed(choices)} (came {shown(value)}){hint}")
+        return str(value)
+
+    def initializer(self) -> Any:
+        """The kernels' initializer, by Keras's name or, where it has a `kernel_stddev`, as Keras's object."""
+        name = self.word("kernel_initializer", _INITIALIZERS)
+        if name not in _WITH_STDDEV or "kernel_stddev" not in self.params:
+            return name
+        value = self.params["kernel_stddev"]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise SearchError(f"params.kernel_stddev: must be a number above 0 and finite (came {shown(value)})")
+        return _WITH_STDDEV[name](stddev=float(value))
+
+
+def begin(task: Task) -> tuple[Any, Any]:
+    """The input as the arrays have it, and the tensor that the first layer takes."""
+    inputs = keras.Input(task.input_shape, dtype=task.input_dtype, name="inputs")
+    if not task.rescales:
+        return inputs, inputs
+    scale, offset = (value if isinstance(value, int | float) else list(value) for value in (task.scale, task.offset))
+    return inputs, keras.layers.Rescaling(scale, offset, name="rescaling")(inputs)
+
+
+def augmented(task: Task, x: Any, reader: Reader, scalars: Scalars) -> Any:
+    """The images as training sees them; `x` itself where no augmentation is asked for.
+
+    Reads `rotation` (degrees), `shift`, `shear`, `zoom` (parts) and `flip` (none); see `Augmentation`.
+    """
+    flip = reader.word("flip", FLIPS)
+    names = [name for name in _LIMITS if name in scalars]
+    if not task.augments or (flip == "none" and not names):
+        return x
+    limits = {name: scalars.number(name, _LIMITS[name]) for name in names}
+    return Augmentation(limits, flip, name="augmentation")(x)
+
+
+def finish(task: Task, inputs: Any, x: Any, scalars: Scalars) -> Any:
+    """The model: one probability a class, or that of class 1, in float32 whatever the precision of the layers."""
+    activation = "sigmoid" if task.outputs == 1 else "softmax"
+    layer = keras.layers.Dense(task.outputs, activation=activation, dtype="float32", name="probabilities")
+    if "label_smoothing" in scalars:
+        layer.label_smoothing = scalars.number("label_smoothing", "share")  # tracked here, read by the loss
+    return keras.Model(inputs, applied(layer, x))
+
+
+def applied(layer: Any, x: Any) -> Any:
+    """A layer's output; its weights are 0 until `initialise` draws them from the initializers it declares."""
+    declared = {name: value for name, value in vars(layer).items() if name.endswith("_initializer")}
+    for name in declared:
+        setattr(layer, name, zeros)
+    outputs = layer(x)
+    for name, initializer in declared.items():
+        setattr(layer, name, initializer)
+    return outputs
+
+
+def penalised(layer: Any, reader: Reader, scalars: Scalars, index: int | None) -> Any:
+    """The layer with the penalties on its kernel that its index has."""
+    scalars.penalise(layer, l1=reader.name("l1", index), l2=reader.name("l2", index))
+    return layer
+
+
+def activated(x: Any, reader: Reader, scalars: Scalars, index: int | None, label: str) -> Any:
+    """Batch normalisation if asked for, then the activation with its penalty."""
+    if reader.flag("batch_norm", False, index):
+        x = applied(keras.layers.BatchNormalization(name=f"norm_{label}"), x)
+    x = keras.layers.Activation(reader.word("activation", _ACTIVATIONS, index), name=f"activation_{label}")(x)
+    activity_l1 = reader.name("activity_l1", index)
+    return x if activity_l1 is None else scalars.activity_penalty(activity_l1, layer_name=f"penalty_{label}")(x)
+
+
+def dropped(x: Any, reader: Reader, scalars: Scalars, name: str | None, label: str) -> Any:
+    """Dropout at the rate of that name; none without a name."""
+    if name is None:
+        return x
+    numbers = scalars if name in scalars else Scalars.plain(reader.params)  # a constant of a named architecture
+    return numbers.dropout(name, layer_name=f"dropout_{label}")(x)
+
+
+def dense(x: Any, units: int, reader: Reader, scalars: Scalars, index: int | None, label: str) -> Any:
+    """A dense layer, its normalisation and its activation; no dropout."""
+    layer = keras.layers.Dense(
+        units,
+        use_bias=reader.flag("bias", True, index),
+        kernel_initializer=reader.initializer(),
+        name=f"dense_{label}",
+    )
+    return activated(applied(penalised(layer, reader, scalars, index), x), reader, scalars, index, label)
+
+
+def dense_stack(x: Any, reader: Reader, scalars: Scalars, units: int) -> Any:
+    """`layers` dense layers (as many as there are units_0, units_1, ..., else 1), each followed by its dropout."""
+    for index in range(reader.integer("layers", reader.repeats("units") or 1, low=0)):
+        x = dense(x, reader.integer("units", units, index), reader, scalars, index, str(index))
+        x = dropped(x, reader, scalars, reader.name("dropout", index), str(index))
+    return x
+
+
+def with_channels(task: Task, x: Any) -> Any:
+    """Images of shape (height, width, channels); grey ones may come without channels."""
+    if len(task.input_shape) == 3:
+        return x
+    return keras.layers.Reshape((*task.input_shape, 1), name="channels")(x)

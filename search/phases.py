@@ -1,0 +1,218 @@
+"""The phases of a run: search, retrain the best, score on the test split, write down what came out."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from reports.leaderboard import is_ranked, ranked
+from search.agenda import Rule
+from search.blobs import write_atomically
+from search.errors import SearchError
+from search.evaluation import Candidate, opened_test_split, predictions, score
+from search.job import Job, clean_up
+from search.logbook import Logbook
+from search.retrain import Repetition, chosen, export, retrain
+from search.supervisor import Supervisor
+from studies.history import RETRAINED, test_attribute
+from studies.plan import StudyPlan
+from studies.promotion import Promotion
+from studies.records import RetrainRecord, StudyRecord, TrialRecord
+from studies.sampler import Proposer
+from studies.stopping import Stopping
+
+
+def search(job: Job) -> None:
+    """Train trials until the budget is spent and every trial has its final state."""
+    plan, logbook = job.plan, Logbook(job.study, job.plan, job.loaded.space, job.blobs)
+    records = logbook.records
+    job.observe("study", **_announcement(job, records))
+    proposer = Proposer(job.loaded.space, plan.sampler, plan.objective.direction, plan.hyperband.ladder)
+    rule = _rule(plan, records)
+    Supervisor(logbook, plan, rule, proposer, job.recipe, job.pool, job.stop, job.observe).run()
+    job.study.set("state", "finished")
+
+
+def _rule(plan: StudyPlan, records: Sequence[TrialRecord]) -> Rule:
+    ladder, direction = plan.hyperband.ladder, plan.objective.direction
+    if plan.hyperband.mode == "stop":
+        return Stopping.rebuild(plan.name, ladder, direction, records)
+    return Promotion.rebuild(ladder, direction, records)
+
+
+def _announcement(job: Job, records: Sequence[TrialRecord]) -> dict[str, Any]:
+    plan = job.plan
+    values = [(record.value, record.number) for record in records if record.value is not None]
+    best = (max if plan.objective.direction == "maximize" else min)(values, default=None)
+    forecast = plan.hyperband.ladder.forecast(plan.budget.trials, stopping=plan.hyperband.mode == "stop")
+    return {
+        "name": plan.name,
+        "monitor": plan.objective.monitor,
+        "maximize": plan.objective.direction == "maximize",
+        "trials_total": max(plan.budget.trials, len(records)),
+        "trials": [record.number for record in records],
+        "finished": dict(Counter(record.state for record in records)),
+        "known_epochs": sum(record.epochs for record in records),
+        "expected_epochs": forecast.expected_epochs,
+        "seconds_left": None if plan.budget.minutes is None else 60 * plan.budget.minutes,
+        "best": (best[1], best[0]) if best else None,
+        "where": job.where,
+    }
+
+
+def conclude(job: Job, top: int) -> StudyRecord:
+    """Score the complete trials and retrain the best `top`, on one opening of the test split; write files.
+
+    Returns:
+        The study as the store has it in the end.
+    Raises:
+        SearchError: No trial has a usable value (exit code 1).
+    """
+    record = job.study.load()
+    usable = [trial for trial in ranked(record) if is_ranked(trial)]
+    if not usable:
+        raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
+    unscored = _unscored(usable, job.plan)
+    again = [trial for trial in usable[:top] if not _is_retrained(trial, record, job.plan)]
+    repetitions = _retrain(job, again)
+    if unscored or repetitions:
+        _score(job, unscored, repetitions)
+    if repetitions:
+        _keep_best(job, repetitions)
+    clean_up(job.blobs, [trial.number for trial in record.trials if trial.finished])
+    job.observe("phase", phase="report")
+    record = job.study.load()
+    write_files(record, job.options.folder(record.name))
+    job.observe("done", trials=len(record.trials), retrained=len(record.retrained))
+    return record
+
+
+def write_files(record: StudyRecord, folder: Path) -> None:
+    """The leaderboard and the report as they stand."""
+    from reports.leaderboard import leaderboard
+    from reports.page import write_report
+    from reports.tables import to_csv
+
+    to_csv(leaderboard(record), folder / "leaderboard.csv")
+    write_report(record, folder, folder / "report.html")
+
+
+def _unscored(usable: Sequence[TrialRecord], plan: StudyPlan) -> list[TrialRecord]:
+    top = usable[: plan.leaderboard.test_top]
+    return [trial for trial in top if trial.state == "complete" and trial.test is None]
+
+
+def _is_retrained(trial: TrialRecord, record: StudyRecord, plan: StudyPlan) -> bool:
+    done = [r for r in record.retrained if (r.trial, r.data) == (trial.number, plan.retrain.data)]
+    return len(done) >= plan.retrain.seeds
+
+
+def _retrain(job: Job, trials: Sequence[TrialRecord]) -> list[Repetition]:
+    if not trials:
+        return []
+    job.observe("phase", phase="retrain")
+    return retrain(trials, job.plan, job.recipe, job.sizes, job.pool, job.stop, job.observe)
+
+
+def _score(job: Job, trials: Sequence[TrialRecord], repetitions: Sequence[Repetition]) -> None:
+    """Write down what the test split says of final weights: of complete trials, and of retrained models."""
+    job.observe("phase", phase="score")
+    candidates = [_candidate(job, trial) for trial in trials] + [one.candidate for one in repetitions]
+    with opened_test_split(job.source, job.plan.data, job.blobs, job.study.attribute("test_hash")) as test:
+        scores = score(candidates, test, job.sizes[1], job.pool, job.stop, job.observe)
+        job.study.set("test_hash", test.hash)
+        job.study.set("n_test", test.rows)
+        if repetitions:
+            _diagnose(job, _best_of(repetitions, job.plan))
+    for trial, found in zip(trials, scores, strict=False):
+        job.study.set(test_attribute(trial.number), asdict(found))
+    _keep_retrained(job, [one.scored(s) for one, s in zip(repetitions, scores[len(trials) :], strict=True)])
+
+
+def _candidate(job: Job, trial: TrialRecord) -> Candidate:
+    task = job.recipe.task(trial)
+    best_epoch = trial.best_epoch or trial.epochs
+    return Candidate(job.recipe.structure(task.params), task, best_epoch, trial.metrics.get("val_accuracy"))
+
+
+def _keep_retrained(job: Job, new: Sequence[RetrainRecord]) -> None:
+    """Add to what was retrained before; the same configuration on the same data is replaced."""
+    replaced = {(record.trial, record.data) for record in new}
+    kept = [r for r in job.study.load().retrained if (r.trial, r.data) not in replaced]
+    job.study.set(RETRAINED, [asdict(record) for record in [*kept, *new]])
+
+
+def _best_of(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:
+    """The repetition of the best configuration that is kept as `best.keras`."""
+    first = repetitions[0].record.trial
+    return chosen([one for one in repetitions if one.record.trial == first], plan)
+
+
+def _diagnose(job: Job, best: Repetition) -> None:
+    """Keep what the winner makes of the open test split: `diagnosis.npz`."""
+    from reports.diagnosis import boundary_grid, diagnose, write
+    from reports.page import DIAGNOSIS
+
+    found = predictions(best.candidate, job.pool, job.blobs, boundary_grid)
+    trial = next(trial for trial in job.study.load().trials if trial.number == best.record.trial)
+    again = f"The model retrained from trial {trial.number} with seed {best.record.seed} on {best.record.data}"
+    try:
+        diagnosis = diagnose(
+            found.labels,
+            found.probabilities,
+            job.splits.class_names,
+            found.x,
+            found.weights,
+            history=trial.history,
+            best_epoch=trial.best_epoch,
+            splits={"training": job.splits.train.y, "validation": job.splits.validation.y},
+            grid_probabilities=found.grid,
+            subject=f"{again}; the curves are those of the trial.",
+        )
+    except ValueError as problem:  # a model of the user's own need not give probabilities
+        job.observe("message", text=f"no close look at the winner: {problem}")
+        return
+    write(diagnosis, job.options.folder(job.plan.name) / DIAGNOSIS)
+
+
+def _keep_best(job: Job, repetitions: Sequence[Repetition]) -> None:
+    """`best.keras` and `best.json`: the best configuration's model, and what a reader must know of it."""
+    best = _best_of(repetitions, job.plan)
+    first = best.record.trial
+    export(best, job.pool, "best.keras")
+    record = job.study.load()
+    rows = [row for row in record.retrained if row.trial == first and row.data == best.record.data]
+    trial = next(trial for trial in record.trials if trial.number == first)
+    about = {
+        "study": record.name,
+        "trial": first,
+        "params": best.candidate.task.params,
+        "seed": best.record.seed,
+        "model": next(asdict(row) for row in rows if row.seed == best.record.seed),
+        "all_seeds": [row.metrics for row in rows],
+        "searched": trial.metrics | {"epochs": trial.epochs, "best_epoch": trial.best_epoch},
+        "data": dict(record.data),
+        "versions": versions(job.options.backend),
+    }
+    path = job.options.folder(record.name) / "best.json"
+    write_atomically(path, json.dumps(about, indent=2).encode(), durable=True)
+
+
+def versions(backend: str) -> dict[str, str]:
+    """What a result depends on beside the study: the versions of the libraries that made it."""
+    packages = ("toprung", "keras", backend, "optuna", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def _common_failure(record: StudyRecord) -> str:
+    reasons = Counter(trial.reason for trial in record.trials if trial.reason)
+    if not reasons:
+        return ""
+    reason, count = reasons.most_common(1)[0]
+    return f"; {count} of {len(record.trials)}: {reason}"

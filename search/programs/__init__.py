@@ -1,0 +1,183 @@
+"""Epochs as compiled programs: the one seam between toprung and a Keras backend.
+
+A program belongs to one compiled Keras model and trains it for whole epochs over Keras's own `train_step`, so
+that losses, metrics, the remainder batch and loss scaling are those of `model.fit`. The data is an argument:
+one program serves the search (training split) and the retraining (training and validation split).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+VALIDATION_BATCH = 512  # bounds the memory of a validation step; the result doesn't depend on it
+COHORT = 16  # trials that share a program at most, where a program can take more than one
+
+Tensors = list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class DeviceArrays:
+    """A split where the device can read it: x of shape (rows, ...), y of shape (rows,)."""
+
+    x: Any
+    y: Any
+    rows: int
+
+
+class Cohort(Protocol):
+    """Trials of one structure in training; each has values of its own of the model's variables."""
+
+    def enter(self) -> None:
+        """Take in a trial: the values that the model's variables have now."""
+
+    def train(self, data: DeviceArrays, orders: Sequence[NDArray[np.int32]]) -> list[dict[str, float]]:
+        """Train each trial one epoch over the rows in its order, batch by batch; each one's metrics."""
+
+    def validate(self, data: DeviceArrays) -> list[dict[str, float]]:
+        """Each trial's metrics on all rows of `data`; the trials stay as they are."""
+
+    def assign(self, variable: Any, values: Sequence[NDArray[Any]]) -> None:
+        """Set a variable of the model, for each trial."""
+
+    def read(self, variables: Sequence[Any]) -> list[Tensors]:
+        """The values of variables of the model, for each trial."""
+
+
+class Program(Protocol):
+    """A compiled model's epochs.
+
+    Attributes:
+        capacity: Trials that a cohort of it may hold.
+    """
+
+    capacity: int
+
+    def to_device(self, x: NDArray[Any], y: NDArray[np.int32]) -> DeviceArrays:
+        """Put a split where the device can read it."""
+
+    def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
+        """Train the model one epoch over the rows in `order`, batch by batch; the epoch's metrics."""
+
+    def validate(self, data: DeviceArrays) -> dict[str, float]:
+        """The model's metrics on all rows of `data`; it stays as it is."""
+
+    def cohort(self) -> Cohort:
+        """A cohort without trials. There is one at a time: its trials may live in the model's variables."""
+
+
+class Alone:
+    """A cohort of one trial, which lives in the model's variables."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    def enter(self) -> None:
+        """The model's variables are the trial's."""
+
+    def train(self, data: DeviceArrays, orders: Sequence[NDArray[np.int32]]) -> list[dict[str, float]]:
+        """Train the trial one epoch."""
+        (order,) = orders
+        return [self._program.train(data, order)]
+
+    def validate(self, data: DeviceArrays) -> list[dict[str, float]]:
+        """The trial's metrics."""
+        return [self._program.validate(data)]
+
+    def assign(self, variable: Any, values: Sequence[NDArray[Any]]) -> None:
+        """Set a variable."""
+        write([variable], values)
+
+    def read(self, variables: Sequence[Any]) -> list[Tensors]:
+        """The values of variables."""
+        return [read(variables)]
+
+
+def build_program(
+    model: keras.Model,
+    batch_size: int,
+    *,
+    jit_compile: bool = False,
+    class_weights: NDArray[np.float32] | None = None,
+) -> Program:
+    """The fastest program for the backend in use; `fit` where a backend has none of its own.
+
+    Args:
+        model: Compiled by `model.compile`; its variables are created here.
+        batch_size: Rows a training step.
+        jit_compile: Whether XLA compiles TensorFlow's epoch. It makes dense networks faster once it has compiled,
+            and convolutions on a processor ten times slower; JAX's epoch is always compiled.
+        class_weights: Shape (classes,): what a row of each class weighs in the loss of training; None for 1.
+    """
+    return _backend().make(model, batch_size, jit_compile=jit_compile, class_weights=class_weights)
+
+
+def create_variables(model: keras.Model) -> None:
+    """Create the metrics' and the optimizer's variables, which Keras leaves until the first batch.
+
+    Keras's own way to do this ahead (`_symbolic_build`) traces the model again and takes four times as long.
+    """
+    model._compile_metrics.build(keras.KerasTensor((2,), "int32"), model.output)
+    model.optimizer.build(model.trainable_variables)
+
+
+def read(variables: Sequence[Any]) -> Tensors:
+    """Copies of the values of Keras variables."""
+    return _backend().read(variables)
+
+
+def write(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
+    """Set Keras variables to values of equal shapes and types."""
+    for variable, tensor in zip(variables, tensors, strict=True):
+        variable.assign(tensor)
+
+
+def limit_threads(threads: int) -> None:
+    """Give the backend this many threads; call it before the first operation."""
+    _backend().limit_threads(threads)
+
+
+def faster_together() -> int:
+    """How many trials of one structure are trained faster together than one after the other; 1 for none.
+
+    JAX on an accelerator, which a small network doesn't fill, takes a cohort. On a processor one program of 16
+    dense networks trains each 1.6 times as fast at best (32 or 64 units), wide ones and convolutions more slowly,
+    and compiling it costs more than a search gains.
+    """
+    return COHORT if keras.backend.backend() == "jax" and devices() else 1
+
+
+def devices() -> list[str]:
+    """The accelerators that the backend sees, by name; empty where it runs on the processor's cores."""
+    return _backend().accelerators()
+
+
+class Backend(Protocol):
+    """What the module of a backend offers."""
+
+    def make(
+        self, model: keras.Model, batch_size: int, *, jit_compile: bool, class_weights: NDArray[np.float32] | None
+    ) -> Program:
+        """See `build_program`."""
+
+    def read(self, variables: Sequence[Any]) -> Tensors:
+        """See `read`."""
+
+    def limit_threads(self, threads: int) -> None:
+        """See `limit_threads`."""
+
+    def accelerators(self) -> list[str]:
+        """See `devices`."""
+
+
+def _backend() -> Backend:
+    """The module of the backend in use."""
+    name = keras.backend.backend()
+    module = import_module(f"search.programs.{name if name in ('tensorflow', 'jax') else 'fit'}")
+    return cast(Backend, module)

@@ -1,0 +1,66 @@
+"""An epoch by `model.fit`: for backends without a program of their own, and to hold the programs against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, create_variables
+
+
+class FitProgram:
+    """`fit` and `evaluate` of Keras behind the interface of a program."""
+
+    capacity = 1
+
+    def __init__(self, model: keras.Model, batch_size: int, class_weights: NDArray[np.float32] | None = None) -> None:
+        create_variables(model)
+        self._model = model
+        self._batch_size = batch_size
+        self._class_weights = class_weights
+
+    def to_device(self, x: NDArray[Any], y: NDArray[np.int32]) -> DeviceArrays:
+        """Keras moves batches to the device itself."""
+        return DeviceArrays(x, y, len(x))
+
+    def cohort(self) -> Alone:
+        """A cohort of one trial."""
+        return Alone(self)
+
+    def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
+        """Train one epoch over the rows in `order`."""
+        x, y = data.x[order], data.y[order]
+        weights = None if self._class_weights is None else self._class_weights[y]
+        options = {"batch_size": self._batch_size, "shuffle": False, "verbose": 0}
+        history = self._model.fit(x, y, sample_weight=weights, **options).history
+        return {name: float(values[-1]) for name, values in history.items()}
+
+    def validate(self, data: DeviceArrays) -> dict[str, float]:
+        """The metrics on all rows of `data`."""
+        logs = self._model.evaluate(data.x, data.y, batch_size=VALIDATION_BATCH, verbose=0, return_dict=True)
+        return {name: float(value) for name, value in logs.items()}
+
+
+def make(
+    model: keras.Model, batch_size: int, *, jit_compile: bool, class_weights: NDArray[np.float32] | None
+) -> FitProgram:
+    """The program of a compiled model; Keras decides how to compile."""
+    return FitProgram(model, batch_size, class_weights)
+
+
+def read(variables: Sequence[Any]) -> list[NDArray[Any]]:
+    """Copies of the values of Keras variables."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def limit_threads(threads: int) -> None:
+    """Threads of other backends are set by the environment; see `search.devices.worker_environment`."""
+
+
+def accelerators() -> list[str]:
+    """Other backends aren't asked for their devices."""
+    return []

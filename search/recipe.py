@@ -1,0 +1,41 @@
+"""How the params of a trial become a worker's task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from search.messages import Task
+from search.seeds import derive
+from studies.records import Params, TrialRecord
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a study adds to the params of its trials.
+
+    Attributes:
+        defaults: The plan's training section.
+        structure: From all of a task's params to the key of its compiled program.
+        seed: The study's; a trial's follows from it and its number.
+    """
+
+    defaults: Mapping[str, Any]
+    structure: Callable[[Params], str]
+    seed: int
+
+    def task(self, record: TrialRecord) -> Task:
+        """The trial for a worker."""
+        return Task(
+            trial=record.number,
+            folder=trial_folder(record.number),
+            params={**self.defaults, **record.params},
+            seed=derive(self.seed, record.number),
+            known_epochs=record.epochs,
+        )
+
+
+def trial_folder(number: int) -> str:
+    """Where a trial keeps its files, below the study's folder."""
+    return f"trials/{number:05d}"

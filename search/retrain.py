@@ -1,0 +1,122 @@
+"""The best configuration trained once more, with several seeds, on all data that isn't for testing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from search.errands import Errand, run_errands
+from search.evaluation import Candidate
+from search.messages import ExportJob, Task, TrainJob
+from search.pool import Pool
+from search.recipe import Recipe
+from search.seeds import derive
+from search.signals import StopRequest
+from studies.plan import StudyPlan
+from studies.records import RetrainRecord, TestScore, TrialRecord
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A configuration trained again with one seed.
+
+    Attributes:
+        record: What is known of it; without test scores yet.
+        candidate: Its weights, for scoring and exporting.
+    """
+
+    record: RetrainRecord
+    candidate: Candidate
+
+    def scored(self, score: TestScore) -> RetrainRecord:
+        """Its record with what the test split said."""
+        metrics = self.record.metrics | score.metrics
+        return replace(self.record, metrics=metrics, gap=score.gap, gap_se=score.gap_se)
+
+
+def retrain(
+    trials: Sequence[TrialRecord],
+    plan: StudyPlan,
+    recipe: Recipe,
+    sizes: tuple[int, int],
+    pool: Pool,
+    stop: StopRequest,
+    observe: Callable[..., None],
+) -> list[Repetition]:
+    """Train configurations anew with `plan.retrain.seeds` seeds each.
+
+    The first seed is a trial's own: on the training split alone it repeats the search's result.
+
+    Args:
+        trials: Whose params are used.
+        plan: Its retrain section says how often and on which data.
+        recipe: From a trial to a worker's task.
+        sizes: Rows of the training and of the validation split.
+        pool: Who trains.
+        stop: Set when the user asks to end.
+        observe: Told of the progress.
+    """
+    repetitions = range(plan.retrain.seeds)
+    jobs = [_job(trial, plan, recipe, sizes, index) for trial in trials for index in repetitions]
+    errands = run_errands(pool, jobs, stop, observe)
+    return [_repetition(errand, job, plan) for errand, job in zip(errands, jobs, strict=True)]
+
+
+def export(repetition: Repetition, pool: Pool, output: str) -> None:
+    """Write a repetition's weights as a `.keras` file under the blob key `output`."""
+    one = repetition.candidate
+    job = ExportJob(structure=one.structure, task=one.task, best_epoch=one.best_epoch, output=output)
+    run_errands(pool, [job], StopRequest(), lambda *_, **__: None)
+
+
+def chosen(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:
+    """The repetition that is kept as `best.keras`: the best by validation, else the first. Never by test."""
+    monitor = plan.objective.monitor
+    measured = [one for one in repetitions if monitor in one.record.metrics]
+    if not measured:
+        return repetitions[0]
+    best = max if plan.objective.direction == "maximize" else min
+    return best(measured, key=lambda one: one.record.metrics[monitor])
+
+
+def epochs_for(trial: TrialRecord, data: str, sizes: tuple[int, int]) -> int:
+    """How long to train.
+
+    On the training split as long as the trial did; the best epoch is then found again by validation. With
+    the validation split as well there is nothing to find it by: as many training steps as led to the trial's
+    best epoch, which are fewer epochs of the larger split.
+    """
+    if data == "train":
+        return trial.epochs
+    train, validation = sizes
+    return max(1, round((trial.best_epoch or trial.epochs) * train / (train + validation)))
+
+
+def _job(trial: TrialRecord, plan: StudyPlan, recipe: Recipe, sizes: tuple[int, int], repetition: int) -> TrainJob:
+    task = recipe.task(trial)
+    seed = task.seed if repetition == 0 else derive(task.seed, repetition)
+    folder = f"retrained/{trial.number:05d}-{plan.retrain.data}-{repetition}"
+    return TrainJob(
+        structure=recipe.structure(task.params),
+        tasks=[task.model_copy(update={"seed": seed, "folder": folder, "known_epochs": 0})],
+        to_epoch=epochs_for(trial, plan.retrain.data, sizes),
+        data=plan.retrain.data,
+    )
+
+
+def _repetition(errand: Errand, job: TrainJob, plan: StudyPlan) -> Repetition:
+    task: Task = job.tasks[0]
+    progress = errand.progress(plan.objective.monitor, plan.objective.direction)
+    metrics = progress.at(progress.best_epoch)
+    record = RetrainRecord(
+        trial=task.trial,
+        data=job.data,
+        epochs=progress.epoch,
+        seed=task.seed,
+        metrics=metrics,
+        weights=errand.done.weights,
+        seconds=progress.seconds,
+    )
+    best_epoch = progress.best_epoch or progress.epoch
+    candidate = Candidate(job.structure, task, best_epoch, metrics.get("val_accuracy"))
+    return Repetition(record, candidate)

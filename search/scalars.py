@@ -1,0 +1,388 @@
+"""Scalar parameters of a model and its optimizer: as plain numbers, or as variables of a compiled program.
+
+A program that was traced for one trial serves every trial of equal structure if the numbers in which they differ
+(dropout, penalties, learning rate, momentum, weight decay) are variables of it. Every such variable is tracked by
+a layer or the optimizer that uses it, so that JAX's stateless calls see it; none of them is trained.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import SearchError
+from spaces.errors import did_you_mean, shown
+
+Scalar = str | int | float | bool
+Params = Mapping[str, Scalar]
+
+Kind = Literal["dropout", "penalty", "learning_rate", "momentum", "weight_decay", "share", "angle"]
+OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw", "adamax", "lion")
+_PREFIX = "scalar_"
+_DEFAULTS: dict[str, float] = {"learning_rate": 0.001, "momentum": 0.0}
+
+
+@dataclass(frozen=True)
+class _Law:
+    text: str
+    low: float
+    high: float = float("inf")
+    low_allowed: bool = True
+
+
+_LAWS: dict[Kind, _Law] = {
+    "dropout": _Law("at least 0 and below 1", 0.0, 1.0),
+    "penalty": _Law("at least 0 and finite", 0.0),
+    "learning_rate": _Law("above 0 and finite", 0.0, low_allowed=False),
+    "momentum": _Law("at least 0 and below 1", 0.0, 1.0),
+    "weight_decay": _Law("at least 0 and finite", 0.0),
+    "share": _Law("at least 0 and below 1", 0.0, 1.0),
+    "angle": _Law("of degrees at least 0 and below 360", 0.0, 360.0),
+}
+
+
+class Scalars(ABC):
+    """Makes the layers, penalties and optimizers of one model that need scalar parameters.
+
+    Parameters are named as in the space ("dropout", "dropout_0", "dense_dropout").
+    """
+
+    def __init__(self, params: Params) -> None:
+        self._params = dict(params)
+        self._kinds: dict[str, Kind] = {}
+
+    @staticmethod
+    def plain(params: Params) -> Scalars:
+        """Ordinary Keras layers and optimizers, with the numbers written into them."""
+        return _Plain(params)
+
+    @staticmethod
+    def variable(params: Params) -> Scalars:
+        """Layers and optimizers whose numbers can be assigned later, without a new trace."""
+        return _Variable(params)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._params
+
+    @abstractmethod
+    def dropout(self, name: str, *, layer_name: str) -> Any:
+        """A dropout layer with the rate of that name."""
+
+    @abstractmethod
+    def penalise(self, layer: Any, *, l1: str | None = None, l2: str | None = None) -> None:
+        """Add the kernel's absolute values times l1 and its squares times l2 to the loss.
+
+        Args:
+            layer: Dense or a convolution, not built yet.
+            l1: Name of the parameter; None for no such penalty.
+            l2: See `l1`.
+        """
+
+    @abstractmethod
+    def activity_penalty(self, name: str, *, layer_name: str) -> Any:
+        """A layer that adds the sum of its absolute inputs times the number of that name to the loss, in float32."""
+
+    @abstractmethod
+    def number(self, name: str, kind: Kind) -> Any:
+        """The number of that name, or a variable that holds it.
+
+        The layer that computes with it keeps it as an attribute, so that Keras tracks it.
+        """
+
+    @abstractmethod
+    def optimizer(self, name: str, *, nesterov: bool) -> Any:
+        """A Keras optimizer by its Keras name, one of `OPTIMIZERS`."""
+
+    @abstractmethod
+    def assign(self, params: Params) -> None:
+        """Give every number the value that it has in other params.
+
+        Raises:
+            SearchError: A value is missing or out of range, or the numbers are plain and these differ.
+        """
+
+    def _number(self, name: str, kind: Kind) -> float:
+        """The value of a parameter that the model now depends on."""
+        self._kinds[name] = kind
+        return _value(self._params, name, kind)
+
+
+def make_optimizer(name: str, params: Params, scalars: Scalars) -> Any:
+    """The optimizer of a trial.
+
+    Args:
+        name: One of `OPTIMIZERS`.
+        params: `nesterov` is read from them; it changes the program.
+        scalars: Gives `learning_rate` (0.001), for sgd and rmsprop `momentum` (0), and `weight_decay` (decoupled;
+            none if it is not among the params, for adamw Keras's 0.004).
+    Raises:
+        SearchError: An unknown name, or a number out of range.
+    """
+    if name not in OPTIMIZERS:
+        raise SearchError(f"optimizer: unknown {shown(name)}{did_you_mean(str(name), OPTIMIZERS)}")
+    return scalars.optimizer(name, nesterov=bool(params.get("nesterov", False)))
+
+
+def is_scalar(variable: Any) -> bool:
+    """Whether a variable of a model is a scalar parameter rather than a weight."""
+    return str(variable.name).startswith(_PREFIX)
+
+
+def _value(params: Params, name: str, kind: Kind) -> float:
+    value, law = params.get(name, _DEFAULTS.get(name)), _LAWS[kind]
+    if value is None:
+        raise SearchError(f"params.{name}: is missing; the model was built with it")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not law.low <= value < law.high or (value == law.low and not law.low_allowed):  # type: ignore[operator]
+        raise SearchError(f"params.{name}: must be a number {law.text} (came {shown(value)})")
+    return float(value)
+
+
+class _Plain(Scalars):
+    """Numbers written into ordinary Keras objects."""
+
+    def dropout(self, name: str, *, layer_name: str) -> Any:
+        return keras.layers.Dropout(self._number(name, "dropout"), name=layer_name)
+
+    def penalise(self, layer: Any, *, l1: str | None = None, l2: str | None = None) -> None:
+        rates = {kind: self._number(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
+        if len(rates) == 2:
+            layer.kernel_regularizer = keras.regularizers.L1L2(**rates)
+        elif rates:
+            one = keras.regularizers.L1 if "l1" in rates else keras.regularizers.L2
+            layer.kernel_regularizer = one(**rates)
+
+    def activity_penalty(self, name: str, *, layer_name: str) -> Any:
+        return keras.layers.ActivityRegularization(l1=self._number(name, "penalty"), dtype="float32", name=layer_name)
+
+    def number(self, name: str, kind: Kind) -> Any:
+        return self._number(name, kind)
+
+    def optimizer(self, name: str, *, nesterov: bool) -> Any:
+        options: dict[str, Any] = {"learning_rate": self._number("learning_rate", "learning_rate")}
+        if name in ("sgd", "rmsprop"):
+            options["momentum"] = self._number("momentum", "momentum")
+        if name == "sgd":
+            options["nesterov"] = nesterov
+        if "weight_decay" in self:
+            options["weight_decay"] = self._number("weight_decay", "weight_decay")
+        return _keras_class(name)(**options)
+
+    def assign(self, params: Params) -> None:
+        for name, kind in self._kinds.items():
+            if _value(params, name, kind) != _value(self._params, name, kind):
+                raise SearchError(f"params.{name}: is a plain number of this model; build the model again", exit_code=1)
+
+
+class _Variable(Scalars):
+    """Numbers that are variables; parameters of one name share one."""
+
+    def __init__(self, params: Params) -> None:
+        super().__init__(params)
+        self._variables: dict[str, Any] = {}
+
+    def dropout(self, name: str, *, layer_name: str) -> Any:
+        return VariableDropout(self._variable(name, "dropout"), name=layer_name)
+
+    def penalise(self, layer: Any, *, l1: str | None = None, l2: str | None = None) -> None:
+        rates = {kind: self._variable(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
+        if rates:
+            layer.kernel_regularizer = VariablePenalty(**rates)
+            layer.penalties = list(rates.values())  # Keras tracks a layer's variables, not a regularizer's
+
+    def activity_penalty(self, name: str, *, layer_name: str) -> Any:
+        return VariableActivityPenalty(self._variable(name, "penalty"), dtype="float32", name=layer_name)
+
+    def number(self, name: str, kind: Kind) -> Any:
+        return self._variable(name, kind)
+
+    def optimizer(self, name: str, *, nesterov: bool) -> Any:
+        rate = self._number("learning_rate", "learning_rate")
+        momentum = ("momentum" in self) and name in ("sgd", "rmsprop")
+        if momentum and name == "sgd":
+            optimizer = VariableSGD(rate, self._number("momentum", "momentum"), nesterov=nesterov)
+        elif momentum:
+            optimizer = VariableRMSprop(rate, self._number("momentum", "momentum"))
+        else:
+            optimizer = _keras_class(name)(learning_rate=rate)
+        self._variables["learning_rate"] = optimizer.learning_rate
+        if momentum:
+            self._variables["momentum"] = optimizer.momentum_variable
+        if "weight_decay" in self:
+            self._variables["weight_decay"] = _with_weight_decay(
+                optimizer, self._number("weight_decay", "weight_decay")
+            )
+        return optimizer
+
+    def assign(self, params: Params) -> None:
+        values = {name: _value(params, name, self._kinds[name]) for name in self._variables}
+        for name, value in values.items():
+            self._variables[name].assign(_stored(self._kinds[name], value))
+
+    def _variable(self, name: str, kind: Kind) -> Any:
+        if name not in self._variables:
+            value = self._number(name, kind)
+            # float32 whatever the precision of the layers: 1e-7 is no number of float16
+            self._variables[name] = keras.Variable(
+                _stored(kind, value), dtype="float32", trainable=False, autocast=False, name=_PREFIX + name
+            )
+        return self._variables[name]
+
+
+def _stored(kind: Kind, value: float) -> NDArray[np.float32]:
+    """What a variable holds: the value; for dropout the rate, the share kept and what kept elements are scaled by.
+
+    Keras writes the latter two into a plain program, rounded where its backend rounds constants: XLA divides by
+    the share in float32, TensorFlow scales by a quotient of float64. With equal numbers, programs train equally.
+    """
+    if kind != "dropout":
+        return np.array(value, np.float32)
+    share = np.float32(1 - value) if keras.backend.backend() == "jax" else 1 - value
+    return np.array([value, share, 1 / share], np.float32)
+
+
+class VariableDropout(keras.layers.Layer):  # type: ignore[misc]
+    """Dropout whose rate is a variable: `keras.layers.Dropout` compares its rate with 0 in Python.
+
+    Drops what `keras.layers.Dropout` drops with an equal seed generator.
+
+    Args:
+        numbers: Variable of shape (3,): the rate, the share kept, the factor of kept elements.
+    """
+
+    def __init__(self, numbers: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.numbers = numbers
+        self.seed_generator = keras.random.SeedGenerator()
+        self.supports_masking = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Set elements to 0 at random and divide the others by the share kept; nothing outside training."""
+        if not training:
+            return inputs
+        kept = self._kept_as_in_jax(inputs) if keras.backend.backend() == "jax" else self._kept_as_in_tensorflow(inputs)
+        factor = keras.ops.cast(self.numbers[2], inputs.dtype)
+        return keras.ops.where(kept, inputs * factor, keras.ops.zeros_like(inputs))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Dropout keeps the shape."""
+        return input_shape
+
+    def _kept_as_in_jax(self, inputs: Any) -> Any:
+        draws = keras.random.uniform(keras.ops.shape(inputs), dtype="float32", seed=self.seed_generator)
+        return draws < self.numbers[1]
+
+    def _kept_as_in_tensorflow(self, inputs: Any) -> Any:
+        draws = keras.random.uniform(keras.ops.shape(inputs), dtype=inputs.dtype, seed=self.seed_generator)
+        return draws >= keras.ops.cast(self.numbers[0], inputs.dtype)
+
+
+class VariablePenalty(keras.regularizers.Regularizer):  # type: ignore[misc]
+    """The sum of absolute values times l1 and of squares times l2, where both are variables."""
+
+    def __init__(self, l1: Any = None, l2: Any = None) -> None:
+        self.l1 = l1
+        self.l2 = l2
+
+    def __call__(self, x: Any) -> Any:
+        """The penalty, a scalar of the weights' type."""
+        terms = []
+        if self.l1 is not None:
+            terms.append(keras.ops.cast(self.l1, x.dtype) * keras.ops.sum(keras.ops.absolute(x)))
+        if self.l2 is not None:
+            terms.append(keras.ops.cast(self.l2, x.dtype) * keras.ops.sum(keras.ops.square(x)))
+        return sum(terms[1:], terms[0])
+
+
+class VariableActivityPenalty(keras.layers.Layer):  # type: ignore[misc]
+    """An identity that adds the sum of its absolute inputs times a variable to the loss."""
+
+    def __init__(self, factor: Any, **options: Any) -> None:
+        super().__init__(activity_regularizer=VariablePenalty(l1=factor), **options)
+        self.factor = factor
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        """The inputs; Keras applies the penalty."""
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """An identity keeps the shape."""
+        return input_shape
+
+
+class VariableSGD(keras.optimizers.SGD):  # type: ignore[misc]
+    """Gradient descent whose momentum is a variable; with a momentum of 0 it is plain descent."""
+
+    def __init__(self, learning_rate: float, momentum: float, *, nesterov: bool = False) -> None:
+        super().__init__(learning_rate, nesterov=nesterov)
+        self.momentum_variable = _variable_of(self, "momentum", momentum)
+
+    def build(self, variables: Any) -> None:
+        """Create one velocity a weight."""
+        if not self.built:
+            super().build(variables)
+            self.momentums = self.add_optimizer_variables(variables, "momentum")
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Keras's rule with momentum, whatever its value."""
+        step = keras.ops.cast(gradient, variable.dtype) * keras.ops.cast(learning_rate, variable.dtype)
+        momentum = keras.ops.cast(self.momentum_variable, variable.dtype)
+        velocity = self.momentums[self._get_variable_index(variable)]
+        self.assign(velocity, velocity * momentum - step)
+        self.assign_add(variable, velocity * momentum - step if self.nesterov else velocity)
+
+
+class VariableRMSprop(keras.optimizers.RMSprop):  # type: ignore[misc]
+    """RMSprop whose momentum is a variable."""
+
+    def __init__(self, learning_rate: float, momentum: float) -> None:
+        super().__init__(learning_rate)
+        self.momentum_variable = _variable_of(self, "momentum", momentum)
+
+    def build(self, variables: Any) -> None:
+        """Create one mean square and one velocity a weight."""
+        if not self.built:
+            super().build(variables)
+            self.increments = self.add_optimizer_variables(variables, "momentum")
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Keras's rule with momentum, whatever its value."""
+        gradient = keras.ops.cast(gradient, variable.dtype)
+        index = self._get_variable_index(variable)
+        mean_square, increment = self._velocities[index], self.increments[index]
+        self.assign(mean_square, self.rho * mean_square + (1 - self.rho) * keras.ops.square(gradient))
+        step = keras.ops.cast(learning_rate, variable.dtype) * gradient
+        step = step / keras.ops.sqrt(mean_square + self.epsilon)
+        momentum = keras.ops.cast(self.momentum_variable, variable.dtype)
+        self.assign(increment, momentum * increment + step)
+        self.assign_sub(variable, increment)
+
+
+def _with_weight_decay(optimizer: Any, weight_decay: float) -> Any:
+    """Let an optimizer take its weight decay from a variable, which Keras casts where it reads it."""
+    optimizer.weight_decay = _variable_of(optimizer, "weight_decay", weight_decay)
+    return optimizer.weight_decay
+
+
+def _variable_of(optimizer: Any, name: str, value: float) -> Any:
+    initial = keras.initializers.Constant(value)
+    return optimizer.add_variable((), initial, dtype="float32", name=_PREFIX + name)
+
+
+def _keras_class(name: str) -> Any:
+    classes = keras.optimizers
+    return {
+        "sgd": classes.SGD,
+        "rmsprop": classes.RMSprop,
+        "adam": classes.Adam,
+        "adamw": classes.AdamW,
+        "adamax": classes.Adamax,
+        "lion": classes.Lion,
+    }[name]

@@ -1,0 +1,361 @@
+"""Owns the study: jobs out to the workers, epochs in from them, every step of a trial kept in the store."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+from search.agenda import Agenda, Rule
+from search.devices import memory_bytes
+from search.errors import Interrupted, SearchError
+from search.flight import Flight
+from search.logbook import Logbook
+from search.messages import EpochDone, Event, JobDone, Ready, Refused, TrainJob, TrialFailed
+from search.pool import Died, Pool
+from search.recipe import Recipe
+from search.signals import StopRequest
+from studies.plan import StudyPlan
+from studies.promotion import Step
+from studies.sampler import Proposer
+
+_RETRIES = 2  # of a trial whose worker was killed or hung; a trial's own errors are never retried
+_FAILURES_IN_A_ROW = 5  # jobs of which no trial is left
+_FLUSH_SECONDS = 0.5
+_TICK_SECONDS = 0.2
+_PATIENCE_SECONDS = 300.0  # without a sign of life; ten epochs if they take longer
+_STARTING_SECONDS = 900.0  # before the first epoch of a job: importing, tracing, compiling
+_MEMORY_SHARE = 0.8  # of the machine's memory, that all workers may take together
+_PROGRAM_SECONDS = 0.5  # that making a program takes, until it is known
+_PAUSE_SECONDS = 5.0  # beyond the epoch under way, until a worker that doesn't pause is killed
+
+Observe = Callable[..., None]
+
+
+@dataclass
+class _Desk:
+    """What a worker is busy with."""
+
+    job: TrainJob | None = None
+    steps: list[Step] = field(default_factory=list)  # of this job's trials
+    given: float = 0.0
+    heard: float = field(default_factory=time.monotonic)
+    epochs: int = 0  # of this job, all its trials together
+    makes_program: bool = False  # this job does
+    structures: set[str] = field(default_factory=set)  # whose programs it has compiled
+    cohort: int = 1  # trials that it takes together
+    ready: bool = False
+    hung: bool = False
+    tainted: bool = False  # an exception may have left anything behind in the process
+
+
+class Supervisor:
+    """Runs one search until its limits are reached or `stop` is set."""
+
+    def __init__(
+        self,
+        logbook: Logbook,
+        plan: StudyPlan,
+        rule: Rule,
+        proposer: Proposer,
+        recipe: Recipe,
+        pool: Pool,
+        stop: StopRequest,
+        observe: Observe,
+    ) -> None:
+        self._logbook = logbook
+        self._plan = plan
+        self._rule = rule
+        self._recipe = recipe
+        self._pool = pool
+        self._stop = stop
+        self._observe = observe
+        self._agenda = Agenda(logbook, plan, rule, proposer, recipe)
+        self._desks = {slot: _Desk() for slot in pool.slots}
+        self._epoch_seconds: deque[float] = deque(maxlen=50)
+        self._memory_limit = int(memory_bytes() * _MEMORY_SHARE / len(pool))
+        self._program_seconds: deque[float] = deque([_PROGRAM_SECONDS], maxlen=20)
+        self._waiting_since: dict[int, float] = {}  # by number: trials that were left to another worker
+        self._failures: list[str] = []  # since a job brought something
+        self._failed_jobs = 0
+        self._began = self._flushed = time.monotonic()
+
+    def run(self) -> None:
+        """Search until every trial has its final state.
+
+        Raises:
+            Interrupted: `stop` was set; a later run goes on from what is stored, which is all that was done.
+            SearchError: The study can't be trained, or workers can't be started.
+            StudyError: The store is locked, full or gone.
+        """
+        with self._logbook:
+            while not self._finished() and not self._stop.is_set():
+                self._give_jobs()
+                self._listen()
+                self._flush()
+                self._watch()
+            self._pause()
+            if self._stop.is_set():
+                raise Interrupted(self._stop.exit_code)
+            self._end()
+            self._logbook.settle()
+
+    def _finished(self) -> bool:
+        """No time left, or nothing is running and nothing may start."""
+        if self._out_of_time():
+            return True
+        return not any(desk.job for desk in self._desks.values()) and self._agenda.exhausted()
+
+    def _out_of_time(self) -> bool:
+        minutes = self._plan.budget.minutes
+        return minutes is not None and self._elapsed() >= 60 * minutes
+
+    def _elapsed(self) -> float:
+        return self._logbook.seconds_before + time.monotonic() - self._began
+
+    # Jobs out
+
+    def _give_jobs(self) -> None:
+        idle = [slot for slot, desk in self._desks.items() if desk.ready and desk.job is None]
+        for slot in idle:
+            left = partial(self._left_to_another, slot)
+            steps = self._agenda.next(self._desks[slot].cohort, left, ahead=len(self._desks))
+            if steps:
+                self._give(slot, steps)
+
+    def _left_to_another(self, slot: int, number: int, structure: str) -> bool:
+        """Whether a trial better waits for a worker that has its program than have it made once more.
+
+        It does while that worker will be free sooner than the program is made, and not longer than that in all.
+        """
+        others = [desk for other, desk in self._desks.items() if other != slot and structure in desk.structures]
+        if structure in self._desks[slot].structures or not others:
+            return False
+        seconds = _typical(self._program_seconds)
+        if min(self._seconds_left(desk) for desk in others) > seconds:
+            return False
+        now = time.monotonic()
+        return now - self._waiting_since.setdefault(number, now) < seconds
+
+    def _seconds_left(self, desk: _Desk) -> float:
+        """About how long a worker will still be busy."""
+        if desk.job is None:
+            return 0.0
+        flights, top = self._logbook.flights, desk.job.to_epoch
+        done = min((flights[step.number].epochs for step in desk.steps if step.number in flights), default=top)
+        return (top - done) * _typical(self._epoch_seconds)
+
+    def _give(self, slot: int, steps: list[Step]) -> None:
+        desk, records = self._desks[slot], [self._logbook.flights[step.number].record for step in steps]
+        structure, to_epoch = self._agenda.structure(steps[0].number), steps[0].to_epoch
+        job = TrainJob(structure=structure, tasks=[self._recipe.task(record) for record in records], to_epoch=to_epoch)
+        desk.job, desk.steps, desk.given, desk.epochs = job, steps, time.monotonic(), 0
+        desk.heard, desk.makes_program = desk.given, structure not in desk.structures
+        desk.structures.add(structure)
+        for record in records:
+            self._waiting_since.pop(record.number, None)
+            self._observe(
+                "trial",
+                worker=slot,
+                trial=record.number,
+                epoch=record.epochs,
+                to_epoch=to_epoch,
+                params=record.params,
+                cohort=len(records),
+            )
+        self._pool.send(slot, job)
+
+    # Events in
+
+    def _listen(self) -> None:
+        """Take in what workers say, waiting a little if they say nothing."""
+        for slot, event in self._pool.events(_TICK_SECONDS):
+            self._handle(slot, event)
+
+    def _handle(self, slot: int, event: Event | Died) -> None:
+        desk = self._desks[slot]
+        desk.heard = time.monotonic()
+        match event:
+            case Ready():
+                if not any(other.ready for other in self._desks.values()):
+                    self._observe("phase", phase="search")
+                desk.ready, desk.cohort = True, event.cohort
+                self._observe("worker", worker=slot, **event.model_dump(exclude={"type"}))
+                if event.warning:
+                    self._observe("message", text=f"worker {slot}: {event.warning}")
+            case EpochDone():
+                self._epoch_done(slot, desk, event)
+            case TrialFailed():
+                desk.tainted = bool(event.details)
+                self._trial_failed(event.trial, event.reason, event.details)
+            case JobDone():
+                self._job_done(desk, event)
+                if desk.tainted or event.memory_bytes > self._memory_limit:
+                    self._recycle(slot)
+            case Refused():
+                raise SearchError(event.message)
+            case Died():
+                self._worker_died(slot, desk, event)
+
+    def _epoch_done(self, slot: int, desk: _Desk, event: EpochDone) -> None:
+        if desk.job is None or event.epoch > desk.job.to_epoch:
+            return  # a checkpoint from before a kill that goes beyond what the store knows; it will be promoted again
+        flight = self._logbook.flights[event.trial]
+        before = flight.record.seconds
+        if flight.epoch_done(event):
+            self._learn_times(desk, (flight.record.seconds - before) * len(desk.steps))
+            desk.epochs += 1
+            value = flight.unsaved[event.epoch]
+            self._observe(
+                "epoch",
+                worker=slot,
+                trial=event.trial,
+                epoch=event.epoch,
+                value=value,
+                best=flight.record.value,
+            )
+
+    def _learn_times(self, desk: _Desk, seconds: float) -> None:
+        """What an epoch of a whole cohort takes, and what making a program does: all else before the first epoch."""
+        if desk.epochs == 0 and desk.makes_program:
+            self._program_seconds.append(time.monotonic() - desk.given - _typical(self._epoch_seconds))
+        else:
+            self._epoch_seconds.append(seconds)
+
+    def _job_done(self, desk: _Desk, event: JobDone) -> None:
+        flights, steps = self._logbook.flights, [step for step in desk.steps if step.number in self._logbook.flights]
+        self._count_failures(desk, some_left=bool(steps))
+        desk.job, desk.steps = None, []
+        self._agenda.again([step for step in steps if flights[step.number].epochs < step.to_epoch])
+        if len(steps) > 1:
+            self._logbook.save_epochs()  # of all before one arrives: killed in between, a search goes on as it would
+        for step in steps:
+            flight = flights[step.number]
+            if event.weights:
+                flight.weighs(event.weights)
+            if flight.epochs >= step.to_epoch:
+                self._arrive(flight)
+
+    def _arrive(self, flight: Flight) -> None:
+        """A trial is at its rung."""
+        number = flight.record.number
+        complete = flight.epochs == self._plan.hyperband.max_resource
+        flight.rung_reached("complete" if complete else "paused")
+        value = flight.record.value
+        self._rule.arrive(number, flight.epochs, value if value is not None else math.nan)
+        if self._rule.out(number):
+            flight.ends("pruned", f"stopped by Optuna's pruner after {flight.epochs} epochs")
+        self._logbook.save(flight)
+        self._observe("rung", trial=number, epoch=flight.epochs, value=value, state=flight.record.state)
+
+    def _trial_failed(self, number: int, reason: str, details: str) -> None:
+        flight = self._logbook.flights[number]
+        self._rule.fail(number)
+        self._logbook.fail(flight, reason, details)
+        self._observe("failed", trial=number, reason=reason, details=details)
+        self._failures.append(reason)
+
+    def _count_failures(self, desk: _Desk, *, some_left: bool) -> None:
+        """End a search in which nothing works: one job after the other of which no trial is left."""
+        if some_left:
+            self._failures, self._failed_jobs = [], 0
+        elif desk.job is not None:
+            self._failed_jobs += 1
+        if self._failed_jobs >= _FAILURES_IN_A_ROW:
+            failures = f"{len(self._failures)} trials failed one after the other"
+            raise SearchError(f"{failures}; the last: {self._failures[-1]}", exit_code=1)
+
+    def _worker_died(self, slot: int, desk: _Desk, event: Died) -> None:
+        reason = f"no progress for {_seconds(self._patience(desk))}" if desk.hung else event.reason
+        if not desk.ready:
+            raise SearchError(f"a worker can't start ({reason}):\n{event.last_words}", exit_code=3)
+        self._observe("died", worker=slot, reason=reason)
+        self._recycle(slot)
+        steps = [step for step in desk.steps if self._survives(step.number, reason, event.last_words)]
+        self._agenda.again(steps)
+        if not steps:
+            self._count_failures(desk, some_left=False)
+
+    def _recycle(self, slot: int) -> None:
+        """Take a fresh process after an exception, or when one has grown too large."""
+        self._desks[slot] = _Desk()
+        self._pool.replace(slot)
+
+    def _survives(self, number: int, reason: str, details: str) -> bool:
+        """Whether a trial whose worker died is tried again."""
+        flight = self._logbook.flights.get(number)
+        if flight is None:
+            return False
+        flight.deaths += 1
+        if flight.deaths > _RETRIES:
+            self._trial_failed(number, f"worker died {flight.deaths} times ({reason})", details)
+        return flight.deaths <= _RETRIES
+
+    # Keeping and ending
+
+    def _flush(self) -> None:
+        if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+            self._logbook.save_epochs()
+            self._tell([f"worker {slot}: {self._doing(desk)}" for slot, desk in self._desks.items()])
+            self._flushed = time.monotonic()
+
+    def _tell(self, workers: list[str]) -> None:
+        """What `toprung status` shows: a search under way has a line a worker, one that has ended has none."""
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._logbook.tell({"at": at, "elapsed": round(self._elapsed(), 1), "workers": workers})
+
+    def _doing(self, desk: _Desk) -> str:
+        if desk.job is None:
+            return "idle" if desk.ready else "starting"
+        numbers = [step.number for step in desk.steps if step.number in self._logbook.flights]
+        if not numbers:
+            return "idle"
+        others = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
+        epochs = self._logbook.flights[numbers[0]].epochs
+        return f"trial {numbers[0]}{others}, epoch {epochs} of {desk.job.to_epoch}"
+
+    def _watch(self) -> None:
+        """Kill workers that give no sign of life; `Died` will follow."""
+        for slot, desk in self._desks.items():
+            if desk.job and not desk.hung and time.monotonic() - desk.heard > self._patience(desk):
+                desk.hung = True
+                self._pool.kill(slot)
+
+    def _patience(self, desk: _Desk) -> float:
+        if desk.epochs == 0:
+            return _STARTING_SECONDS
+        return max(_PATIENCE_SECONDS, 10 * _typical(self._epoch_seconds))
+
+    def _pause(self) -> None:
+        """Let every worker finish its epoch, and keep what they report; kill those that take too long."""
+        self._pool.pause()
+        longest = max(self._epoch_seconds, default=0.0) + max(self._program_seconds)
+        deadline = time.monotonic() + longest + _PAUSE_SECONDS
+        while any(desk.job for desk in self._desks.values()) and time.monotonic() < deadline:
+            self._listen()
+        for slot in [slot for slot, desk in self._desks.items() if desk.job]:
+            self._recycle(slot)  # it doesn't pause: what it says from now on must not reach the next phase
+        self._logbook.save_epochs()
+        self._tell([])
+        self._logbook.settle()
+
+    def _end(self) -> None:
+        """The search is over: what still waits is pruned."""
+        standing = set(self._rule.paused())
+        for number, flight in sorted(self._logbook.flights.items()):
+            why = "outranked at its rung" if number in standing else "the time was up"
+            flight.ends("pruned", f"stopped after {flight.epochs} epochs: {why}")
+            self._logbook.save(flight)
+
+
+def _typical(seconds: deque[float]) -> float:
+    return statistics.median(seconds) if seconds else 0.0
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s"

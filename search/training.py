@@ -1,0 +1,372 @@
+"""A seeded training of trials from rung to rung, epoch by epoch, with a checkpoint after each."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+import tempfile
+import time
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from search.balance import class_weights
+from search.blobs import Blobs, open_blobs
+from search.checkpoints import Checkpoints
+from search.errors import SearchError
+from search.losses import make_loss
+from search.messages import (
+    EpochDone,
+    EvaluateJob,
+    ExportJob,
+    JobDone,
+    PredictJob,
+    Task,
+    TrainJob,
+    TrialFailed,
+    Workload,
+)
+from search.metrics import WeightedF1, probabilities
+from search.models import build, export, initialise, is_custom
+from search.models.custom import import_function
+from search.programs import (
+    VALIDATION_BATCH,
+    Cohort,
+    DeviceArrays,
+    Program,
+    Tensors,
+    build_program,
+    faster_together,
+    read,
+    write,
+)
+from search.programs.fit import FitProgram
+from search.progress import Progress
+from search.scalars import Scalars, is_scalar, make_optimizer
+from search.seeds import derive
+
+_KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
+
+Report = Callable[[EpochDone | TrialFailed], None]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A compiled model of one structure, which trials of that structure use one after the other."""
+
+    model: keras.Model
+    scalars: Scalars
+    program: Program
+
+    def prepare(self, params: dict[str, Any], seed: int) -> None:
+        """Make it a new trial's: its scalar parameters, initial weights from its seed, a fresh optimizer."""
+        initialise(self.model, seed)
+        self.scalars.assign(params)
+
+    @cached_property
+    def weight_count(self) -> int:
+        """Numbers in the model's weights, its scalar parameters left out."""
+        return sum(math.prod(variable.shape) for variable in self.model.weights if not is_scalar(variable))
+
+    @cached_property
+    def state(self) -> list[Any]:
+        """The variables that a checkpoint keeps: the model's weights, then the optimizer's."""
+        return [*self.model.weights, *self.model.optimizer.variables]
+
+    @cached_property
+    def generators(self) -> list[Any]:
+        """The states of what dropout and augmentation draw from."""
+        return [v for v in self.model.variables if v.name.endswith("seed_generator_state")]
+
+    def take_weights(self, tensors: Tensors) -> None:
+        """Set the model's weights."""
+        write(self.model.weights, tensors)
+
+    def take_state(self, tensors: Tensors) -> None:
+        """Set weights and optimizer."""
+        write(self.state, tensors)
+
+
+@dataclass(eq=False)
+class Member:
+    """A trial of a cohort in training; its shuffles and random numbers follow from its seed and the epoch alone."""
+
+    task: Task
+    checkpoints: Checkpoints
+    to_epoch: int
+    progress: Progress = field(default_factory=Progress)
+    failed: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that comes next."""
+        return self.progress.epoch + 1
+
+    @property
+    def going(self) -> bool:
+        """Whether it trains on; once it has arrived or failed, it keeps its place but counts no more."""
+        return self.progress.epoch < self.to_epoch and not self.failed
+
+    def order(self, rows: int) -> NDArray[np.int32]:
+        """The next epoch's shuffle."""
+        return np.random.default_rng([self.task.seed, self.epoch]).permutation(rows).astype(np.int32)
+
+    def generator_state(self, index: int, dtype: str) -> NDArray[Any]:
+        """Where a generator of random numbers starts the next epoch."""
+        return np.array([derive(self.task.seed, self.epoch, index), 0], dtype)
+
+    def told(self, epoch: int) -> EpochDone:
+        """What the supervisor hears of a completed epoch."""
+        metrics = self.progress.at(epoch)
+        return EpochDone(trial=self.task.trial, epoch=epoch, metrics=metrics, seconds=self.progress.seconds)
+
+
+class KerasTrainer:
+    """What a worker does with its jobs; holds the data and the programs compiled so far."""
+
+    def __init__(self, workload: Workload) -> None:
+        sys.path[:0] = workload.paths
+        if is_custom(workload.model):
+            import_function(workload.model)  # refused now rather than by every trial
+        self._workload = workload
+        self._blobs: Blobs = open_blobs(workload.blobs)
+        self._machines: OrderedDict[str, Machine] = OrderedDict()
+        self._on_device: dict[tuple[str, type], DeviceArrays] = {}
+
+    @property
+    def cohort(self) -> int:
+        """Trials that a job should hold at most."""
+        return 1 if self._streams else faster_together()
+
+    def train(self, job: TrainJob, report: Report, paused: Callable[[], bool]) -> JobDone:
+        """Train every trial of the job to its epoch, as many at a time as the program can; report each epoch."""
+        weights, left = 0, deque(job.tasks)
+        while left and not paused():
+            try:
+                machine = self._machine(job.structure, left[0])
+            except Exception as problem:
+                report(_failure(left.popleft(), problem))
+                continue
+            weights = machine.weight_count
+            tasks = [left.popleft() for _ in range(min(len(left), machine.program.capacity))]
+            self._train_tasks(job, tasks, report, paused)
+        return JobDone(weights=weights)
+
+    def evaluate(self, job: EvaluateJob) -> JobDone:
+        """The metrics of a trial's best weights on two arrays."""
+        machine = self._with_best_weights(job)
+        x, y = self._blobs.array(job.x), self._blobs.array(job.y)
+        metrics = machine.program.validate(machine.program.to_device(x, y))
+        return JobDone(metrics=metrics, weights=machine.weight_count)
+
+    def export(self, job: ExportJob) -> JobDone:
+        """A trial's best weights as a `.keras` file of ordinary layers."""
+        machine = self._with_best_weights(job)
+        model = export(self._workload.model, **self._shape(job.task), variable_model=machine.model)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            model.save(path)
+            self._blobs.put(job.output, path.read_bytes(), durable=True)
+        return JobDone(weights=model.count_params())
+
+    def predict(self, job: PredictJob) -> JobDone:
+        """The probabilities that a trial's best weights give rows of an array, and the weights."""
+        model = self._with_best_weights(job).model
+        outputs = model.predict(np.asarray(self._blobs.array(job.x)), batch_size=VALIDATION_BATCH, verbose=0)
+        weights: dict[str, Any] = {
+            f"weight:{layer.name}:{weight.name}": read([weight])[0]
+            for layer in model.layers
+            for weight in layer.weights
+            if not is_scalar(weight) and not weight.name.endswith("seed_generator_state")
+        }
+        file = io.BytesIO()
+        np.savez(file, probabilities=probabilities(outputs), **weights)
+        self._blobs.put(job.output, file.getvalue())
+        return JobDone()
+
+    def _train_tasks(self, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]) -> None:
+        """Train a cohort; after an error each of its trials by itself, from its checkpoint: one may be at fault."""
+        try:
+            self._train_cohort(self._machine(job.structure, tasks[0]), job, tasks, report, paused)
+        except _NoMonitor as problem:
+            raise SearchError(str(problem)) from None
+        except Exception as problem:
+            self._machines.pop(job.structure, None)
+            if len(tasks) == 1:
+                report(_failure(tasks[0], problem))
+            else:
+                for task in tasks:
+                    self._train_tasks(job, [task], report, paused)
+
+    def _train_cohort(
+        self, machine: Machine, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]
+    ) -> None:
+        cohort = machine.program.cohort()
+        members = [self._enter(machine, cohort, task, job.to_epoch, report) for task in tasks]
+        data = self._data(machine, job.data)
+        while (going := sum(member.going for member in members)) and not paused():
+            started = time.perf_counter()
+            metrics = self._epoch(machine, cohort, members, *data)
+            seconds = (time.perf_counter() - started) / going
+            for member, found, state in zip(members, metrics, cohort.read(machine.state), strict=True):
+                if member.going:
+                    report(self._keep(machine, member, found, state, seconds))
+
+    def _enter(self, machine: Machine, cohort: Cohort, task: Task, to_epoch: int, report: Report) -> Member:
+        """Take a trial up where its checkpoint stands, telling what the supervisor hasn't recorded of it."""
+        machine.prepare(task.params, task.seed)
+        member = Member(task, Checkpoints(self._blobs, task.folder, task.identity), to_epoch)
+        if (found := member.checkpoints.load()) is not None:
+            member.progress, state = found
+            machine.take_state(state)
+            for epoch in range(task.known_epochs + 1, member.epoch):
+                report(member.told(epoch))
+        cohort.enter()
+        return member
+
+    def _epoch(
+        self,
+        machine: Machine,
+        cohort: Cohort,
+        members: Sequence[Member],
+        train: DeviceArrays,
+        validation: DeviceArrays | None,
+    ) -> list[dict[str, float]]:
+        """One epoch more of every member; each one's metrics."""
+        for index, state in enumerate(machine.generators):
+            cohort.assign(state, [member.generator_state(index, state.dtype) for member in members])
+        logs = cohort.train(train, [member.order(train.rows) for member in members])
+        metrics = [_prefixed("train_", log) for log in logs]
+        if validation is not None:
+            pairs = zip(metrics, cohort.validate(validation), strict=True)
+            metrics = [ours | _prefixed("val_", log) for ours, log in pairs]
+            self._require_monitor(metrics[0])
+        return metrics
+
+    def _keep(
+        self, machine: Machine, member: Member, metrics: dict[str, float], state: Tensors, seconds: float
+    ) -> EpochDone | TrialFailed:
+        """Write down what a member's epoch brought; the news of it."""
+        wrong = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
+        if wrong:
+            member.failed = True
+            return TrialFailed(trial=member.task.trial, reason=f"{wrong[0]} at epoch {member.epoch}")
+        best, workload = member.progress.best_epoch, self._workload
+        member.progress = member.progress.after(metrics, workload.monitor, workload.direction, seconds)
+        weights = state[: len(machine.model.weights)] if member.progress.best_epoch != best else None
+        member.checkpoints.save(member.progress, state, weights, durable=not member.going)
+        return member.told(member.progress.epoch)
+
+    def _require_monitor(self, metrics: dict[str, float]) -> None:
+        if self._workload.monitor not in metrics:
+            raise _NoMonitor(
+                f"objective.monitor: the model doesn't report it ({self._workload.monitor!r}); "
+                f"it reports {', '.join(sorted(metrics))}"
+            )
+
+    def _data(self, machine: Machine, data: str) -> tuple[DeviceArrays, DeviceArrays | None]:
+        if data == "train":
+            return self._resident(machine, "train"), self._resident(machine, "validation")
+        return self._resident(machine, data), None
+
+    def _resident(self, machine: Machine, name: str) -> DeviceArrays:
+        key = (name, type(machine.program))
+        if key not in self._on_device:
+            self._on_device[key] = machine.program.to_device(*self._split(name))
+        return self._on_device[key]
+
+    def _split(self, name: str) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        if name == "train+validation":
+            pairs = zip(self._split("train"), self._split("validation"), strict=True)
+            x, y = (np.concatenate(pair) for pair in pairs)
+            return x, y
+        return self._blobs.array(f"data/x_{name}.npy"), self._blobs.array(f"data/y_{name}.npy")
+
+    def _machine(self, structure: str, task: Task) -> Machine:
+        if structure not in self._machines:
+            while len(self._machines) >= _KEPT_PROGRAMS:
+                self._machines.popitem(last=False)
+            self._machines[structure] = self._build(task)
+        self._machines.move_to_end(structure)
+        return self._machines[structure]
+
+    def _build(self, task: Task) -> Machine:
+        params = task.params
+        keras.config.set_dtype_policy(params["precision"])
+        scalars = Scalars.variable(params)
+        model = build(self._workload.model, scalars=scalars, **self._shape(task))
+        model.compile(
+            optimizer=make_optimizer(str(params["optimizer"]), params, scalars),
+            loss=make_loss(str(params["loss"]), self._workload.classes, scalars),
+            metrics=_metrics(self._workload.monitor, self._workload.classes),
+            jit_compile=False,  # the program around it decides
+        )
+        return Machine(model, scalars, self._program(model, params))
+
+    def _program(self, model: keras.Model, params: dict[str, Any]) -> Program:
+        """Whole epochs on the device where the data fits there, else `fit`, which streams it."""
+        batch_size = int(params["batch_size"])
+        if self._streams:
+            return FitProgram(model, batch_size, self._class_weights(params))
+        jit_compile = params["jit_compile"] is True
+        return build_program(model, batch_size, jit_compile=jit_compile, class_weights=self._class_weights(params))
+
+    def _class_weights(self, params: dict[str, Any]) -> NDArray[np.float32] | None:
+        """What each class weighs, by the training split: shape (classes,)."""
+        if params.get("class_weight") != "balanced":
+            return None
+        return class_weights(self._split("train")[1], self._workload.classes)
+
+    @property
+    def _streams(self) -> bool:
+        """Whether the data is too large for the device."""
+        return self._split("train")[0].nbytes > self._workload.resident_bytes
+
+    def _shape(self, task: Task) -> dict[str, Any]:
+        x, _ = self._split("train")
+        return {
+            "params": task.params,
+            "input_shape": x.shape[1:],
+            "input_dtype": x.dtype.name,
+            "classes": self._workload.classes,
+            "scale": self._workload.scale,
+            "offset": self._workload.offset,
+            "folder": Path(self._workload.paths[0]) if self._workload.paths else Path(),
+        }
+
+    def _with_best_weights(self, job: EvaluateJob | ExportJob | PredictJob) -> Machine:
+        machine = self._machine(job.structure, job.task)
+        machine.prepare(job.task.params, job.task.seed)
+        best = Checkpoints(self._blobs, job.task.folder).best(job.best_epoch)
+        machine.take_weights(best)
+        return machine
+
+
+class _NoMonitor(Exception):
+    """The model doesn't report what the study ranks by: no trial of it can go on."""
+
+
+def _metrics(monitor: str, classes: int) -> list[Any]:
+    return ["accuracy", WeightedF1(classes, name="f1")] if monitor == "val_f1" else ["accuracy"]
+
+
+def _prefixed(prefix: str, logs: dict[str, float]) -> dict[str, float]:
+    return {f"{prefix}{name}": value for name, value in logs.items()}
+
+
+def _failure(task: Task, problem: Exception) -> TrialFailed:
+    return TrialFailed(trial=task.trial, reason=_in_a_line(problem), details=traceback.format_exc())
+
+
+def _in_a_line(problem: Exception) -> str:
+    lines = str(problem).strip().splitlines() or ["no message"]
+    return (lines[0] if isinstance(problem, SearchError) else f"{type(problem).__name__}: {lines[0]}")[:300]

@@ -1,0 +1,175 @@
+"""One warm process: jobs in on standard input, epochs out on standard output, one JSON object a line.
+
+The supervisor sets the environment (backend, threads, visible devices) before this process starts, because
+Keras reads it when it is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import IO, Protocol
+
+from search.errors import SearchError
+from search.messages import (
+    ORDERS,
+    EpochDone,
+    EvaluateJob,
+    Event,
+    ExportJob,
+    Job,
+    JobDone,
+    Pause,
+    PredictJob,
+    Ready,
+    Refused,
+    TrainJob,
+    TrialFailed,
+    Workload,
+)
+from search.models import is_custom
+from search.quick_import import quick_import
+
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+class Trainer(Protocol):
+    """Does the jobs; `search.training.KerasTrainer`, or one that only sleeps."""
+
+    def train(
+        self, job: TrainJob, report: Callable[[EpochDone | TrialFailed], None], paused: Callable[[], bool]
+    ) -> JobDone:
+        """Train a cohort."""
+
+    def evaluate(self, job: EvaluateJob) -> JobDone:
+        """Evaluate a trial's weights."""
+
+    def export(self, job: ExportJob) -> JobDone:
+        """Write a model file."""
+
+    def predict(self, job: PredictJob) -> JobDone:
+        """Write predictions."""
+
+
+class Orders:
+    """What the supervisor says, read by a thread so that a pause is seen between two epochs."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._orders: queue.Queue[Workload | Job | None] = queue.Queue()
+        self._pause = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> Workload | Job | None:
+        """The next order; None when the supervisor has closed the line."""
+        return self._orders.get()
+
+    def paused(self) -> bool:
+        """Whether the job under way shall stop at the end of its epoch."""
+        return self._pause.is_set()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            order = ORDERS.validate_json(line)
+            if isinstance(order, Pause):
+                self._pause.set()
+            else:
+                self._pause.clear()
+                self._orders.put(order)
+        self._pause.set()
+        self._orders.put(None)
+
+
+def serve(make_trainer: Callable[[Workload], tuple[Trainer, Ready]]) -> None:
+    """Do the supervisor's jobs until it closes the line.
+
+    Args:
+        make_trainer: Called once, with the first message.
+    """
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    events = _private_stdout()
+    orders = Orders(sys.stdin.buffer)
+
+    def say(event: Event) -> None:
+        events.write(event.model_dump_json().encode() + b"\n")
+        events.flush()
+
+    workload = orders.next()
+    if isinstance(workload, Workload):
+        try:
+            trainer, ready = make_trainer(workload)
+            say(ready)
+            while (order := orders.next()) is not None:
+                done = _do(trainer, order, say, orders.paused)
+                say(done.model_copy(update={"memory_bytes": _peak_memory()}))
+        except SearchError as problem:
+            say(Refused(message=str(problem)))
+
+
+def _do(trainer: Trainer, order: object, say: Callable[[Event], None], paused: Callable[[], bool]) -> JobDone:
+    if isinstance(order, TrainJob):
+        return trainer.train(order, say, paused)
+    if isinstance(order, EvaluateJob):
+        return trainer.evaluate(order)
+    if isinstance(order, ExportJob):
+        return trainer.export(order)
+    if isinstance(order, PredictJob):
+        return trainer.predict(order)
+    raise SearchError(f"worker: not a job ({type(order).__name__})", exit_code=1)
+
+
+def _peak_memory() -> int:
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
+
+
+def _private_stdout() -> IO[bytes]:
+    """Keep standard output for events; whatever else prints goes to standard error, the worker's log."""
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return events
+
+
+def _die_with_parent() -> None:
+    """Ask Linux for SIGKILL when the supervisor dies; the line's end tells it elsewhere, between jobs."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit(1)
+
+
+def _keras_trainer(workload: Workload) -> tuple[Trainer, Ready]:
+    with quick_import(everything=is_custom(workload.model)):
+        import keras
+
+        from search.programs import devices, limit_threads
+        from search.training import KerasTrainer
+
+    limit_threads(workload.threads)
+    backend = keras.backend.backend()
+    versions = {"keras": keras.__version__, backend: str(__import__(backend).__version__)}
+    trainer = KerasTrainer(workload)
+    seen, gpu = devices(), os.environ.get("CUDA_VISIBLE_DEVICES", "-1")
+    ready = Ready(
+        backend=backend,
+        devices=seen,
+        versions=versions,
+        seconds=time.perf_counter() - _STARTED,
+        warning="" if seen or gpu == "-1" else f"{backend} doesn't see GPU {gpu} and trains on cores; toprung doctor",
+    )
+    return trainer, ready
+
+
+_STARTED = time.perf_counter()
+
+if __name__ == "__main__":
+    serve(_keras_trainer)

@@ -1,0 +1,96 @@
+"""How bad input is told: where, what is wrong, what came, what would be right."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_VALUE = 80
+_MOST_WORDS = 12
+
+
+class InputError(Exception):
+    """What a user wrote cannot be used: every problem of one file (or one name) at once.
+
+    Args:
+        where: The file, or the name, that the problems are about.
+        problems: One line a problem, such as ``parameters.lr.low: must be a number (came "a")``.
+    """
+
+    exit_code = 2
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        super().__init__(where, list(problems))
+        self.where = where
+        self.problems = list(problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.where}: {self.problems[0]}"
+        return "\n  ".join([f"{self.where}: {len(self.problems)} problems", *self.problems])
+
+
+class LawError(ValueError):
+    """Several broken laws at once, raised inside a pydantic validator.
+
+    Args:
+        problems: Pairs of a key path relative to the model that raises, "" for the model itself, and the law.
+    """
+
+    def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(f"{key}: {law}" if key else law for key, law in self.problems))
+
+
+def shown(value: object) -> str:
+    """A value as a user would write it in a TOML file, cut where it is long."""
+    text = _toml(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+def listed(words: Iterable[object], last: str = "or") -> str:
+    """Values as a sentence has them: ``"adam", "sgd" or "rmsprop"``."""
+    texts = [_toml(word) for word in words]
+    return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a line about an unknown word: ``; did you mean "high"?``, or else the words there are."""
+    words = list(known)
+    if (close := close_match(word, words)) or not words:
+        return close
+    if len(words) > _MOST_WORDS:
+        return f"; there are {', '.join(map(shown, words[:_MOST_WORDS]))} and {len(words) - _MOST_WORDS} more"
+    return f"; there {'are' if len(words) > 1 else 'is'} {listed(words, 'and')}"
+
+
+def close_match(word: str, known: Iterable[str]) -> str:
+    """``; did you mean "high"?``, or nothing where no known word is close."""
+    words = {name.casefold(): name for name in known}
+    close = get_close_matches(word.casefold(), words, n=1)
+    return f'; did you mean "{words[close[0]]}"?' if close else ""
+
+
+def key_path(parts: Iterable[str | int]) -> str:
+    """Keys as TOML writes a dotted key, positions in brackets: ``enqueue[0].units``."""
+    path = ""
+    for part in parts:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += ("." if path else "") + (part if _BARE_KEY.fullmatch(part) else json.dumps(part))
+    return path
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case dict():
+            return "{" + ", ".join(f"{key_path([str(key)])} = {_toml(item)}" for key, item in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return str(value)

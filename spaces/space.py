@@ -1,0 +1,200 @@
+"""A space: named parameters, the conditions and repeats between them, and what params mean within it."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import InitErrorDetails
+
+from spaces import relations
+from spaces.errors import LawError, did_you_mean, listed, shown
+from spaces.parameters import SCALAR_NAMES, Fixed, Parameter, Params, Scalar, same
+
+_MODEL = re.compile(r"[A-Za-z]\w*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class Space(BaseModel):
+    """What may vary in a model.
+
+    Params hold a parameter under its own name or, where it is drawn `per` another one, each repeat
+    under a name of its own: filters_0, filters_1, ... Both are called *full* names here.
+
+    Attributes:
+        description: One sentence about it.
+        model: A family of search/models, or "package.module:function" for a model of the user's own.
+        parameters: Parameters by name, parents before the children that depend on them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    description: str = ""
+    model: str
+    parameters: dict[str, Parameter]
+
+    @field_validator("model")
+    @classmethod
+    def _name_a_model(cls, model: str) -> str:
+        if not _MODEL.fullmatch(model):
+            raise ValueError(f'must be a family of models or "package.module:function" (came {shown(model)})')
+        return model
+
+    @field_validator("parameters", mode="wrap")
+    @classmethod
+    def _keep_laws(cls, written: Any, check: ValidatorFunctionWrapHandler) -> dict[str, Parameter]:
+        """Check every parameter, then those that are sound together, so that all problems come at once."""
+        if written == {}:
+            raise ValueError("must hold a parameter or more")
+        problems: list[InitErrorDetails] = []
+        try:
+            parameters: dict[str, Parameter] = check(written)
+        except ValidationError as error:
+            if not isinstance(written, dict):
+                raise
+            problems = [
+                InitErrorDetails(type=one["type"], loc=one["loc"], input=one["input"], ctx=one.get("ctx", {}))
+                for one in error.errors()
+            ]
+            unsound = {one["loc"][0] for one in problems}
+            parameters = check({name: table for name, table in written.items() if name not in unsound})
+        if laws := relations.broken_laws(parameters, list(written)):
+            context = {"error": LawError(laws)}
+            problems.append(InitErrorDetails(type="value_error", loc=(), input=written, ctx=context))
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return relations.parents_first(parameters)
+
+    def fill(self, choose: Callable[[str, Parameter], Scalar | None]) -> Params:
+        """Params with a value for every parameter that exists beside the values before it.
+
+        Args:
+            choose: Gives the value for a full name and its parameter; None leaves it out. It is not
+                asked for fixed parameters, which are always there.
+        """
+        params: Params = {}
+        for name, parameter in self.parameters.items():
+            for full in self.members(name, params):
+                value = parameter.value if isinstance(parameter, Fixed) else choose(full, parameter)
+                if value is not None:
+                    params[full] = value
+        return params
+
+    def members(self, name: str, params: Params) -> list[str]:
+        """The full names under which a parameter exists, given the values of its parents.
+
+        Args:
+            name: A name in `parameters`.
+            params: Values of this space, the fixed ones among them.
+        """
+        repeat = relations.per(self.parameters[name])
+        count = 1 if repeat is None else int(params.get(repeat, 0))
+        fulls = relations.repeats(name, self.parameters)[:count]
+        return [full for full in fulls if not any(self._unmet(full, params))]
+
+    def parameter(self, full: str) -> Parameter:
+        """The parameter behind a full name.
+
+        Raises:
+            KeyError: The space has no such name.
+        """
+        return self.parameters[self._places[full][0]]
+
+    def active(self, params: Params) -> Params:
+        """The params that count, in this space's order and with its own values (1.0 where 1 was written).
+
+        Left out is what no parameter is called or what its parents exclude; fixed values are put in.
+        """
+        return self.fill(lambda full, parameter: parameter.settle(params[full]) if full in params else None)
+
+    def default(self) -> Params:
+        """A configuration in the middle: of each range, of each order, and the first of the choices."""
+        return self.fill(lambda _, parameter: parameter.middle())
+
+    def key(self, params: Params) -> str:
+        """A text that two params share when they make the same model."""
+        return json.dumps(self.active(params), sort_keys=True)
+
+    def canonical(self) -> dict[str, Any]:
+        """The space as plain values, for fingerprints; description and order do not count."""
+        tables = sorted(self.parameters.items())
+        plain = {name: parameter.model_dump(mode="json", exclude_none=True) for name, parameter in tables}
+        return {"model": self.model, "parameters": plain}
+
+    def structural(self, params: Params) -> Params:
+        """Those of the params that change the compiled program."""
+        return {full: value for full, value in params.items() if not self.is_scalar(full)}
+
+    def scalar(self, params: Params) -> dict[str, float]:
+        """Those of the params that are numbers fed into a compiled program."""
+        return {full: float(value) for full, value in params.items() if self.is_scalar(full)}
+
+    def is_scalar(self, full: str) -> bool:
+        """Whether a full name stands for a number that is fed into a compiled program.
+
+        It does when it is called dropout, l1, ... or ends so, as in head_dropout. What the space does
+        not know is structural, and so is everything in a user's own model, which may do anything with it.
+        """
+        if ":" in self.model or full not in self._places:
+            return False
+        name, _ = self._places[full]
+        values = self.parameters[name].grid() or (0.0,)
+        is_number = not any(isinstance(value, bool | str) for value in values)
+        return is_number and any(f"_{name}".endswith(f"_{scalar}") for scalar in SCALAR_NAMES)
+
+    def problems_with(self, params: Params) -> list[str]:
+        """What is wrong with params that a user wrote, be they a part of a configuration or all of it.
+
+        Returns:
+            One line for each unknown name, each value outside its parameter, and each name that its
+            parents exclude, or do not clearly include since they are not given.
+        """
+        wrong = {full: self.parameter(full).problem(params[full]) for full in params if full in self._places}
+        sound = {full: params[full] for full, law in wrong.items() if law is None}
+        there = {**self.active(sound), **sound}
+        lines = []
+        for full in params:
+            if full not in wrong:
+                lines.append(f"unknown parameter {shown(full)}{did_you_mean(full, self._places)}")
+            elif law := wrong[full] or self._uncertain(full, there):
+                lines.append(f"{full}: {law}")
+        return lines
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[str, int]]:
+        """The parameter and the number of the repeat behind each full name."""
+        return {
+            full: (name, index)
+            for name in self.parameters
+            for index, full in enumerate(relations.repeats(name, self.parameters))
+        }
+
+    def _unmet(self, full: str, params: Params) -> Iterator[tuple[str, tuple[Scalar, ...]]]:
+        """The parents, by their full names, that do not have one of the values that a parameter asks for."""
+        name, index = self._places[full]
+        for parent, values in self.parameters[name].when.items():
+            asked = self.parameters[parent]
+            beside = f"{parent}_{index}" if relations.per(asked) else parent
+            if not (beside in params and any(same(params[beside], asked.settle(value)) for value in values)):
+                yield beside, values
+
+    def _uncertain(self, full: str, params: Params) -> str | None:
+        """Why a name does not exist beside params, or may not exist once the missing ones are drawn."""
+        for parent, values in self._unmet(full, params):
+            return f"exists only when {parent} = {listed(values)} ({_state(parent, params)})"
+        name, index = self._places[full]
+        repeat = relations.per(self.parameters[name])
+        if repeat is None or index < int(params.get(repeat, self._fewest(repeat))):
+            return None
+        return f"exists only when {repeat} is {index + 1} or more ({_state(repeat, params)})"
+
+    def _fewest(self, repeat: str) -> int:
+        """The number of repeats that there are in any case."""
+        parent = self.parameters[repeat]
+        fewest, _ = relations.counts(parent) or (0, 0)
+        return 0 if parent.when else fewest
+
+
+def _state(name: str, params: Params) -> str:
+    return f"{name} = {shown(params[name])}" if name in params else f"{name} has no value"

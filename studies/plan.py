@@ -1,0 +1,379 @@
+"""How a study goes about its search: the study file, every key with its law."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from spaces import CATALOG as SPACES
+from spaces import (
+    Fixed,
+    Float,
+    InputError,
+    Int,
+    LawError,
+    Parameter,
+    Scalar,
+    Space,
+    did_you_mean,
+    find,
+    listed,
+    load_space,
+    read_toml,
+    shown,
+    shown_path,
+    validate,
+)
+from studies import overrides as command_line
+from studies.ladder import Ladder
+from studies.overrides import Override, is_path
+from studies.records import Direction
+
+CATALOG = Path(__file__).with_name("catalog")
+"""The folder of the studies that toprung ships."""
+
+SOURCES = ("digits", "xor", "mnist", "fashion_mnist", "cifar10", "cifar100")
+"""Data that go by a name."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Label = int | str
+Value = TypeVar("Value")
+Channels = Annotated[tuple[Value, ...], Field(strict=False, min_length=1)]
+
+
+class _Section(BaseModel):
+    """A table of the file: closed keys, and no value turned into another kind ("3" is no number)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DataPlan(_Section):
+    """`[data]`: what is learned from, and how it is split.
+
+    Attributes:
+        source: A name of `SOURCES`, or a path: .npz, .csv, a folder or an archive.
+        path: A local file for a named source, so that nothing needs the network.
+        validation: Share of the training data held out, stratified.
+        test: Share cut off as test split where the source has none.
+        seed: Of both cuts.
+        classes: The classes to keep, relabelled from 0 in this order; None keeps all.
+        target: The column of a CSV file to predict.
+        normalise: "channel" takes off each channel's mean and divides by its deviation, both of the training
+            split; None scales pixels to 0..1 and standardises the columns of a table.
+        mean: One a channel, for pixels from 0 to 1, to be taken off instead of the training split's.
+        deviation: One a channel, to divide by; goes with `mean`.
+    """
+
+    source: str
+    path: Annotated[str, Field(min_length=1)] | None = None
+    validation: Share = 0.2
+    test: Share = 0.2
+    seed: Seed = 0
+    classes: Annotated[tuple[Label, ...], Field(strict=False)] | None = None
+    target: Annotated[str, Field(min_length=1)] | None = None
+    normalise: Literal["channel"] | None = None
+    mean: Channels[float] | None = None
+    deviation: Channels[Annotated[float, Field(gt=0)]] | None = None
+
+    @field_validator("source")
+    @classmethod
+    def _known_or_a_path(cls, source: str) -> str:
+        if source not in SOURCES and not is_path(source):
+            law = f'unknown source {shown(source)}{did_you_mean(source, SOURCES)}; a folder is written "./name"'
+            raise ValueError(law)
+        return source
+
+    @field_validator("classes")
+    @classmethod
+    def _two_or_more(cls, classes: tuple[Label, ...] | None) -> tuple[Label, ...] | None:
+        if classes is not None and (len(classes) < 2 or len(set(classes)) < len(classes)):
+            raise ValueError(f"must be two or more different classes (came {shown(classes)})")
+        return classes
+
+    @model_validator(mode="after")
+    def _one_normalisation(self) -> Self:
+        mean, deviation = self.mean or (), self.deviation or ()
+        if len(mean) != len(deviation):
+            law = f"mean and deviation must come together, one each a channel ({len(mean)} and {len(deviation)} came)"
+            raise LawError([("", law)])
+        if mean and self.normalise:
+            raise LawError([("normalise", "must be left out where mean and deviation are given")])
+        return self
+
+
+class Objective(_Section):
+    """`[objective]`: what trials are ranked by, measured on the validation split."""
+
+    monitor: Literal["val_accuracy", "val_loss", "val_f1"] = "val_accuracy"
+
+    @property
+    def direction(self) -> Direction:
+        """Which way is better."""
+        return "minimize" if self.monitor == "val_loss" else "maximize"
+
+
+class Hyperband(_Section):
+    """`[hyperband]`: when trials are compared.
+
+    Attributes:
+        min_resource: Epochs to the first comparison.
+        max_resource: Epochs of a complete trial.
+        reduction_factor: One in so many goes on.
+        mode: "promote" pauses trials and sends up the best; "stop" is Optuna's own HyperbandPruner;
+            "none" trains every trial to the end.
+    """
+
+    min_resource: Count = 1
+    max_resource: Count = 27
+    reduction_factor: Annotated[int, Field(ge=2, le=1_000_000)] = 3
+    mode: Literal["promote", "stop", "none"] = "promote"
+
+    @field_validator("max_resource")
+    @classmethod
+    def _not_below_the_first_rung(cls, top: int, info: ValidationInfo) -> int:
+        low = info.data.get("min_resource", 1)
+        if top < low:
+            raise ValueError(f"must be at least min_resource (max_resource = {top}, min_resource = {low})")
+        return top
+
+    @property
+    def ladder(self) -> Ladder:
+        """The rungs and brackets; a single rung where every trial trains to the end."""
+        if self.mode == "none":
+            return Ladder.flat(self.max_resource)
+        return Ladder(self.min_resource, self.max_resource, self.reduction_factor)
+
+
+class SamplerPlan(_Section):
+    """`[sampler]`: how new params are chosen."""
+
+    name: Literal["tpe", "random", "grid", "gp", "cmaes"] = "tpe"
+    seed: Seed = 0
+
+
+class Training(_Section):
+    """`[training]`: how a trial is trained, where the space has no parameter of that name.
+
+    Attributes:
+        batch_size: Samples a step.
+        loss: Keras's name of the loss; binary_crossentropy is for two classes and a model with one sigmoid unit.
+        label_smoothing: What is taken off the right class and spread over all; none by default.
+        class_weight: "balanced" gives each class the same weight in the loss, however many rows it has.
+        optimizer: Keras's name of the optimizer.
+        learning_rate: Of the optimizer.
+        momentum: Of sgd and rmsprop; none by default.
+        weight_decay: Decoupled, of any optimizer; none by default, for adamw Keras's 0.004.
+        precision: Keras's dtype policy.
+        jit_compile: Whether XLA compiles the program; "auto" decides by model and device.
+    """
+
+    batch_size: Count = 32
+    loss: Literal[
+        "sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy", "mean_squared_error"
+    ] = "sparse_categorical_crossentropy"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    class_weight: Literal["none", "balanced"] = "none"
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    jit_compile: bool | Literal["auto"] = "auto"
+
+
+class Budget(_Section):
+    """`[budget]`: where the search ends; both are totals, not "more", when a study is resumed.
+
+    Attributes:
+        trials: Configurations in all.
+        minutes: Minutes of search in all; None for no limit.
+    """
+
+    trials: Count = 60
+    minutes: Annotated[float, Field(gt=0)] | None = None
+
+
+class Retrain(_Section):
+    """`[retrain]`: how the winner is trained once more."""
+
+    seeds: Annotated[int, Field(ge=1, le=1_000)] = 3
+    data: Literal["train", "train+validation"] = "train+validation"
+
+
+class LeaderboardPlan(_Section):
+    """`[leaderboard]`: how many complete trials, best first, are scored on the test split in the end."""
+
+    test_top: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+
+
+class StudyPlan(_Section):
+    """A study file.
+
+    Attributes:
+        name: The study's name in the store, and its folder.
+        space: A name in the catalog of spaces, or a path relative to the study file.
+        enqueue: Known-good params that go first; what they leave out is sampled.
+    """
+
+    name: str
+    space: Annotated[str, Field(min_length=1)]
+    data: DataPlan
+    objective: Objective = Objective()
+    hyperband: Hyperband = Hyperband()
+    sampler: SamplerPlan = SamplerPlan()
+    training: Training = Training()
+    budget: Budget = Budget()
+    retrain: Retrain = Retrain()
+    leaderboard: LeaderboardPlan = LeaderboardPlan()
+    enqueue: Annotated[tuple[dict[str, Scalar], ...], Field(strict=False)] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _fit_for_a_folder(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            law = "must be 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit"
+            raise ValueError(f"{law} (came {shown(name)})")
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedStudy:
+    """A study file that has been checked, with its space.
+
+    Attributes:
+        path: The file; relative paths of data in the plan start in its folder.
+    """
+
+    plan: StudyPlan
+    space: Space
+    path: Path
+
+
+def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
+    """Read and check a study and its space.
+
+    Args:
+        name_or_path: A path, or a name in the catalog of studies.
+        overrides: "section.key=value" each; values are TOML, bare words are text.
+    Raises:
+        InputError: All problems of the file at once, those of `overrides` as "--set".
+    """
+    path = find("study", name_or_path, CATALOG)
+    changes, unreadable = command_line.parse(overrides)
+    tables, misplaced = command_line.apply(read_toml(path), changes)
+    try:
+        study = _check(tables, path)
+    except InputError as error:
+        if error.where != shown_path(path):
+            raise  # the space has a file of its own
+        raise _sorted_out(error, changes, unreadable + misplaced) from None
+    if unreadable or misplaced:
+        raise InputError(command_line.WHERE, unreadable + misplaced)
+    return study
+
+
+def fingerprint(plan: StudyPlan, space: Space) -> dict[str, Any]:
+    """What must stay the same while a study goes on, as plain JSON values.
+
+    The budget, retraining, the leaderboard and enqueued params may change, and so may the place where
+    named data lie; what the data are is told by their own hash.
+    """
+    sections = plan.model_dump(mode="json", include={"data", "objective", "hyperband", "sampler", "training"})
+    del sections["data"]["path"]
+    if plan.training.class_weight == "none":
+        del sections["training"]["class_weight"]  # studies from before there was the key are the same as ever
+    kept: dict[str, Any] = json.loads(json.dumps({"space": space.canonical(), **sections}))
+    return kept
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Where two fingerprints differ: `hyperband.max_resource: 27 in the store, 81 in the file`."""
+    return list(_differences(old, new))
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for key in {**new, **old}:
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _differences(before, after, f"{path}{key}.")
+        elif json.dumps(before, sort_keys=True) != json.dumps(after, sort_keys=True):  # true is not 1 here
+            yield f"{path}{key}: {_shown(before)} in the store, {_shown(after)} in the file"
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else shown(value)
+
+
+def _check(tables: Mapping[str, Any], path: Path) -> LoadedStudy:
+    plan = validate(StudyPlan, tables, shown_path(path))
+    space = _space(plan, path)
+    problems = [*_enqueue_problems(plan, space), *_training_problems(space), *_grid_problems(plan, space)]
+    if problems:
+        raise InputError(shown_path(path), problems)
+    return LoadedStudy(plan, space, path.absolute())
+
+
+def _space(plan: StudyPlan, path: Path) -> Space:
+    try:
+        find("space", plan.space, SPACES, path.parent)
+    except InputError as error:
+        problems = [f"space: {problem} (came {shown(plan.space)})" for problem in error.problems]
+        raise InputError(shown_path(path), problems) from None
+    return load_space(plan.space, relative_to=path.parent)
+
+
+def _enqueue_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
+    for index, params in enumerate(plan.enqueue):
+        for problem in space.problems_with(params):
+            about_a_key = problem.partition(":")[0] in params
+            yield f"enqueue[{index}]{'.' if about_a_key else ': '}{problem}"
+
+
+def _training_problems(space: Space) -> Iterator[str]:
+    """A parameter that takes the place of a key of [training] must keep the key's law."""
+    if ":" in space.model:
+        return  # the user's own function reads its params as it likes
+    for name, parameter in space.parameters.items():
+        if name in Training.model_fields:
+            yield from dict.fromkeys(f"space: parameters.{line}" for line in _law_breaks(name, parameter))
+
+
+def _law_breaks(name: str, parameter: Parameter) -> Iterator[str]:
+    for value in _extremes(parameter):
+        try:
+            validate(Training, {name: value}, "")
+        except InputError as error:
+            yield from error.problems
+
+
+def _extremes(parameter: Parameter) -> tuple[Scalar, ...]:
+    """The values that break a law if any value does."""
+    match parameter:
+        case Fixed():
+            return (parameter.value,)
+        case Int() | Float():
+            return (parameter.low, parameter.high)
+    return parameter.choices
+
+
+def _grid_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
+    endless = [n for n, p in space.parameters.items() if isinstance(p, Float) and p.grid() is None]
+    if plan.sampler.name == "grid" and endless:
+        yield f'sampler.name: "grid" needs a step in every float; there is none in {listed(endless, "and")}'
+
+
+def _sorted_out(error: InputError, changes: Sequence[Override], refused: Sequence[str]) -> InputError:
+    """Problems of the file, and apart from them those of the command line."""
+    caused = [line for line in error.problems if any(change.causes(line) for change in changes)]
+    in_file = [line for line in error.problems if line not in caused]
+    if not in_file:
+        return InputError(command_line.WHERE, [*refused, *caused])
+    return InputError(error.where, in_file + [f"{command_line.WHERE}: {line}" for line in [*refused, *caused]])

@@ -1,0 +1,317 @@
+"""New params for a study: a sampler seeded for each trial that learns from every trial, paused ones too."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from importlib.util import find_spec
+from itertools import pairwise
+from math import isfinite
+from statistics import median
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.storages import InMemoryStorage
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from spaces.parameters import Fixed, Float, Int, Parameter, Scalar
+from spaces.sampling import draw, suggest, to_index
+from spaces.space import Space
+from studies.errors import StudyError
+from studies.evolution import Evolution
+from studies.grid import Grid, Key, endless, key
+from studies.ladder import Ladder
+from studies.plan import SamplerPlan
+from studies.records import Direction, Params, TrialRecord
+
+_ATTEMPTS = 5  # draws of the sampler before something else than its next wish is proposed
+_BEST_SHOWN = 100
+_MOST_SHOWN = {"tpe": 1000, "gp": 200}
+_PACKAGES = {"gp": "torch", "cmaes": "cmaes"}
+
+
+class Proposer:
+    """Chooses params for new trials.
+
+    What is drawn follows from the plan's seed, the number of the trial and the records, and from
+    nothing else: a study that was interrupted goes on as the undisturbed one would.
+
+    What the sampler sees of the trials so far (all of them for cmaes; for tpe the 100 best and the
+    latest up to 1,000, for gp up to 200, which bounds the time of a proposal; TPE's own weights make
+    older trials count for little, and its good ones are never more than 25):
+
+    - Every trial that has a value is shown as complete, be it complete, pruned, paused at a rung or on
+      its way from one, with a value that stands for the top rung: what it had at its last rung, plus
+      the median gain, from there to the top, of the trials that went on. So a good trial paused after
+      three epochs counts for more than a bad one that began on a high rung, and samplers that know
+      only complete trials (gp, cmaes) learn from the first epoch on.
+    - A trial without a value yet is shown as running: tpe keeps away from it, gp allows for it.
+    - To tpe a failed trial is one that runs for ever: it keeps away.
+
+    All is shown in the terms in which values are drawn: a geometric grid as its indices.
+
+    Args:
+        space: What may vary.
+        plan: The sampler and its seed.
+        direction: Of the monitor.
+        ladder: Of the study; tells which values are comparable.
+
+    Raises:
+        StudyError: The sampler needs a package that is not installed, or steps that the space has not.
+    """
+
+    def __init__(self, space: Space, plan: SamplerPlan, direction: Direction, ladder: Ladder) -> None:
+        _refuse_missing_package(plan.name)
+        self._space = space
+        self._plan = plan
+        self._direction = direction
+        self._rungs = ladder.rungs(0)
+        self._grid = Grid(space, plan.seed) if plan.name == "grid" or endless(space) is None else None
+        self._kinds: dict[str, BaseDistribution] = {}
+        self._drawn: dict[int, tuple[Params, Params]] = {}
+        self._sampler(0)  # so that what it refuses is refused before the first trial
+
+    def propose(self, number: int, records: Sequence[TrialRecord], given: Params | None = None) -> Params | None:
+        """Params for a new trial, unlike those of any other where that is possible.
+
+        Args:
+            number: Of the new trial.
+            records: All other trials.
+            given: Values that are kept; the rest is drawn.
+
+        Returns:
+            The params, fixed ones included; None when a grid is exhausted.
+        """
+        others = sorted((record for record in records if record.number != number), key=_number)
+        taken = {key(record.params) for record in others}
+        if self._grid and self._plan.name == "grid" and given is None:
+            return self._grid.next(taken)
+        return self._draw(number, others, taken, given)
+
+    def _draw(self, number: int, others: Sequence[TrialRecord], taken: set[Key], given: Params | None) -> Params:
+        shown = self._shown(others)
+        drawn: list[Params] = []
+        for attempt in range(_ATTEMPTS):
+            sampler = self._sampler(_seed(self._plan.seed, number, attempt))
+            drawn.append(suggest(self._space, _trial(sampler, self._direction, shown), given))
+            if key(drawn[-1]) not in taken:
+                return drawn[-1]
+        left = self._grid.next(taken) if self._grid and given is None else None
+        return left or drawn[0]
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        name = self._plan.name
+        if name == "tpe":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # group=True
+                return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+        if name == "gp":
+            return GPSampler(seed=seed, warn_independent_sampling=False)
+        if name == "cmaes":
+            return Evolution(_always_numbers(self._space), seed)
+        return RandomSampler(seed=seed)
+
+    def _shown(self, records: Sequence[TrialRecord]) -> list[FrozenTrial]:
+        """The records as trials that the sampler learns from, by number."""
+        if self._plan.name in ("random", "grid"):
+            return []
+        values = values_at_top(records, self._rungs)
+        chosen = _chosen(records, values, self._direction, _MOST_SHOWN.get(self._plan.name, len(records)))
+        return [self._copy(record, values.get(record.number)) for record in chosen]
+
+    def _copy(self, record: TrialRecord, value: float | None) -> FrozenTrial:
+        state = TrialState.RUNNING if value is None else TrialState.COMPLETE
+        if record.state == "failed":
+            state = TrialState.RUNNING if self._plan.name == "tpe" else TrialState.FAIL
+        drawn = self._as_drawn(record)
+        return FrozenTrial(
+            number=record.number + 1,  # 0 is the trial that is being drawn
+            trial_id=record.number + 1,
+            state=state,
+            value=value if state == TrialState.COMPLETE else None,
+            params=drawn,
+            distributions={full: self._kinds[full] for full in drawn},
+            datetime_start=None,
+            datetime_complete=None,
+            user_attrs={},
+            system_attrs={},
+            intermediate_values={},
+        )
+
+    def _as_drawn(self, record: TrialRecord) -> Params:
+        """The params of a trial as a sampler draws them, without fixed ones; kept, for they never change."""
+        params, drawn = self._drawn.get(record.number, ({}, {}))
+        if params != record.params:
+            parameters = {full: self._space.parameter(full) for full in record.params}
+            varying = {full: one for full, one in parameters.items() if not isinstance(one, Fixed)}
+            drawn = {full: to_index(one, record.params[full]) for full, one in varying.items()}
+            self._kinds |= {full: drawn_from(one) for full, one in varying.items() if full not in self._kinds}
+            self._drawn[record.number] = (record.params, drawn)
+        return drawn
+
+
+def distributions(space: Space, params: Params) -> dict[str, BaseDistribution]:
+    """What the store says each of some params was drawn from, in terms of the values themselves.
+
+    Args:
+        space: What may vary.
+        params: Of one trial; fixed ones are left out of the result.
+    """
+    return {
+        full: _distribution(space.parameter(full)) for full in params if not isinstance(space.parameter(full), Fixed)
+    }
+
+
+def values_at_top(records: Sequence[TrialRecord], rungs: Sequence[int]) -> dict[int, float]:
+    """What each trial would have at the top rung, had it gained what others gained on their way.
+
+    Args:
+        records: Of one study.
+        rungs: All its rungs in epochs, rising.
+
+    Returns:
+        Trial number to value; trials without a finite value are left out.
+    """
+    left = {rungs[-1]: 0.0}
+    for low, high in reversed(list(pairwise(rungs))):
+        both = [record.rungs for record in records if low in record.rungs and high in record.rungs]
+        gains = [passed[high] - passed[low] for passed in both]
+        left[low] = left[high] + median([gain for gain in gains if isfinite(gain)] or [0.0])
+    values = {}
+    for record in records:
+        at, value = _last(record, rungs)
+        if value is not None and isfinite(value):
+            values[record.number] = value + left[at]
+    return values
+
+
+def _last(record: TrialRecord, rungs: Sequence[int]) -> tuple[int, float | None]:
+    """The highest rung that a trial reached, and its value there."""
+    passed = [rung for rung in rungs if rung in record.rungs]
+    if passed and not record.finished:  # what came after the rung depends on when it was interrupted
+        return passed[-1], record.rungs[passed[-1]]
+    reached = [rung for rung in rungs if rung <= record.epochs] or [rungs[0]]
+    return reached[-1], record.value if record.finished and record.state != "failed" else None
+
+
+def _chosen(
+    records: Sequence[TrialRecord], values: dict[int, float], direction: Direction, most: int
+) -> list[TrialRecord]:
+    """The best records and the latest others, by number."""
+    if len(records) <= most:
+        return list(records)
+    ranked = sorted(values, key=lambda number: values[number], reverse=direction == "maximize")
+    best = set(ranked[:_BEST_SHOWN])
+    others = [record.number for record in records if record.number not in best]
+    kept = best | set(others[-(most - len(best)) :])
+    return [record for record in records if record.number in kept]
+
+
+class _Shown(Study):
+    """A study that shows a sampler other trials than the storage has.
+
+    Samplers ask `_get_trials`, as they do of Optuna's own `_BracketStudy`.
+    """
+
+    shown: Sequence[FrozenTrial] = ()
+
+    def _get_trials(self, deepcopy: bool = True, states: Any = None, use_cache: bool = False) -> list[FrozenTrial]:
+        return [trial for trial in self.shown if states is None or trial.state in states]
+
+
+def _trial(sampler: BaseSampler, direction: Direction, shown: Sequence[FrozenTrial]) -> Trial:
+    """A trial, numbered 0 in a study of its own, whose values the sampler draws."""
+    storage = InMemoryStorage()
+    with _quiet():
+        study_id = storage.create_new_study([StudyDirection[direction.upper()]], "shown")
+    study = _Shown("shown", storage, sampler=sampler)
+    study.shown = shown
+    return Trial(study, storage.create_new_trial(study_id))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's line about a new study."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+class _Asked:
+    """Notes what a parameter is drawn from; answers anything that lies in it."""
+
+    distribution: BaseDistribution
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self.distribution = IntDistribution(low, high, log=log, step=step)
+        return low
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self.distribution = FloatDistribution(low, high, log=log, step=step)
+        return low
+
+    def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Scalar:
+        self.distribution = CategoricalDistribution(choices)
+        return choices[0]
+
+
+def drawn_from(parameter: Parameter) -> BaseDistribution:
+    """The distribution that a sampler draws a parameter from, indices included."""
+    asked = _Asked()
+    draw(asked, "", parameter)
+    return asked.distribution
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    match parameter:
+        case Int(low=low, high=high, step=step, log=log):
+            return IntDistribution(low, high, log=log, step=1 if log else step or 1)
+        case Float(low=low, high=high, step=step, log=log):
+            return FloatDistribution(low, high, log=log, step=None if log else _divisor(low, high, step))
+    return CategoricalDistribution(parameter.grid() or ())
+
+
+def _divisor(low: float, high: float, step: float | None) -> float | None:
+    """The step as Optuna can take it: it would move high where step does not divide the range exactly."""
+    if step is None or (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
+        return None
+    return step
+
+
+def _always_numbers(space: Space) -> dict[str, BaseDistribution]:
+    """The number parameters that every trial has, and what they are drawn from."""
+    always = {
+        name: drawn_from(parameter)
+        for name, parameter in space.parameters.items()
+        if not isinstance(parameter, Fixed) and parameter.per is None and not parameter.when
+    }
+    return {
+        name: kind
+        for name, kind in always.items()
+        if not isinstance(kind, CategoricalDistribution) and not kind.single()
+    }
+
+
+def _refuse_missing_package(sampler: str) -> None:
+    package = _PACKAGES.get(sampler)
+    if package and find_spec(package) is None:
+        law = f"needs a package that is not installed: pip install {package}"
+        raise StudyError(f'sampler.name: "{sampler}" {law}', exit_code=3)
+
+
+def _seed(seed: int, number: int, attempt: int) -> int:
+    return int(np.random.SeedSequence([seed, number, attempt]).generate_state(1)[0])
+
+
+def _number(record: TrialRecord) -> int:
+    return record.number

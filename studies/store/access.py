@@ -1,0 +1,68 @@
+"""Reading and writing a database in whole transactions."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from studies.store.databases import Database
+from studies.store.faults import disconnected, explained
+
+Answer = TypeVar("Answer")
+
+
+class Access:
+    """One database and the engine that reaches it.
+
+    Args:
+        database: Where it is.
+        engine: With the database's own listeners.
+    """
+
+    def __init__(self, database: Database, engine: Engine) -> None:
+        self.database = database
+        self.engine = engine
+        self._reader = engine.execution_options(**database.reading)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session whose queries all see the same moment, and that waits for no writer.
+
+        Raises:
+            StudyError: The database cannot be read.
+        """
+        with explained(self.database.place, self.database.secret):
+            self.database.check()
+            with Session(self._reader) as session:
+                yield session
+
+    def write(self, change: Callable[[Session, bool], Answer]) -> Answer:
+        """Make a change in one transaction: all of it, or nothing.
+
+        Args:
+            change: Is given the session, and whether this is another try after the server went away
+                at a moment when the first may or may not have been committed.
+
+        Returns:
+            What the change returns.
+
+        Raises:
+            StudyError: The database cannot be written.
+        """
+        deadline = time.monotonic() + self.database.patience_seconds
+        pause, again = 0.5, False
+        with explained(self.database.place, self.database.secret):
+            while True:
+                try:
+                    self.database.check()
+                    with Session(self.engine) as session, session.begin():
+                        return change(session, again)
+                except SQLAlchemyError as error:
+                    if not disconnected(error) or time.monotonic() > deadline:
+                        raise
+                time.sleep(pause)
+                pause, again = min(2 * pause, 10.0), True

@@ -1,0 +1,159 @@
+"""toprung's worker with a stopwatch around its parts, for `tests.benchmarks.overhead`; the product knows nothing of it.
+
+A line of JSON a job goes to a file of its own in the folder PYTHON_NOTES: when it began and ended, the seconds of each
+part, and those of each call of a program.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from search import worker
+from search.messages import JobDone, Ready, TrainJob, Workload
+
+_MAKER = "build_program"  # where the trainer finds it
+_NUMBERS = count()  # of programs
+
+
+class Stopwatch:
+    """Seconds spent in named parts; what a part calls counts for itself alone.
+
+    Args:
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.calls: list[tuple[int, str, float]] = []  # of programs: which program, what, seconds
+        self._inner = [0.0]
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count what happens within for this part."""
+        self._inner.append(0.0)
+        begun = self.clock()
+        try:
+            yield
+        finally:
+            passed = self.clock() - begun
+            self.seconds[name] += passed - self._inner.pop()
+            self._inner[-1] += passed
+
+    def wrap(self, owner: Any, method: str, part: str) -> None:
+        """Count every call of a method or function for a part."""
+        inner = getattr(owner, method)
+
+        @wraps(inner)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            with self.part(part):
+                return inner(*arguments, **named)
+
+        setattr(owner, method, timed)
+
+    def taken(self) -> dict[str, Any]:
+        """What was counted since the last time."""
+        found = {"parts": dict(self.seconds), "calls": self.calls}
+        self.seconds, self.calls = defaultdict(float), []
+        return found
+
+
+class TimedProgram:
+    """A program whose calls are timed."""
+
+    def __init__(self, program: Any, watch: Stopwatch) -> None:
+        self._program = program
+        self._watch = watch
+        self._number = next(_NUMBERS)
+
+    def to_device(self, *arrays: Any) -> Any:
+        """Not a step: it counts for whoever calls it."""
+        return self._program.to_device(*arrays)
+
+    def train(self, *arguments: Any) -> Any:
+        """An epoch of steps."""
+        return self._call("train", *arguments)
+
+    def validate(self, *arguments: Any) -> Any:
+        """A validation."""
+        return self._call("validate", *arguments)
+
+    def _call(self, what: str, *arguments: Any) -> Any:
+        begun = time.perf_counter()
+        with self._watch.part("steps"):
+            found = getattr(self._program, what)(*arguments)
+        self._watch.calls.append((self._number, what, time.perf_counter() - begun))
+        return found
+
+
+class TimedTrainer:
+    """A trainer that notes its jobs of the search; retraining isn't noted."""
+
+    def __init__(self, trainer: worker.Trainer, watch: Stopwatch) -> None:
+        self._trainer = trainer
+        self._watch = watch
+        self._notes = (Path(os.environ["PYTHON_NOTES"]) / f"{os.getpid()}.jsonl").open("a", encoding="utf-8")
+        self.evaluate = trainer.evaluate
+        self.export = trainer.export
+
+    def train(self, job: TrainJob, report: Callable[[Any], None], paused: Callable[[], bool]) -> JobDone:
+        """Train, and note what took how long."""
+
+        def timed_report(event: Any) -> None:
+            with self._watch.part("messages"):
+                report(event)
+
+        self._watch.taken()
+        began = time.monotonic()
+        done = self._trainer.train(job, timed_report, paused)
+        if job.data == "train":
+            note = {"began": began, "ended": time.monotonic(), **self._watch.taken()}
+            print(json.dumps(note), file=self._notes, flush=True)
+        return done
+
+
+def make_trainer(workload: Workload) -> tuple[worker.Trainer, Ready]:
+    """The real trainer, with the stopwatch around its parts."""
+    trainer, ready = worker._keras_trainer(workload)
+    from search import training
+    from search.checkpoints import Checkpoints
+
+    watch = Stopwatch()
+    for owner, method, part in (
+        (training.KerasTrainer, "_build", "building"),
+        (training.Machine, "prepare", "preparing"),
+        (training.Machine, "reseed", "seeding"),
+        (training.Machine, "state", "weights"),
+        (training.Machine, "weights", "weights"),
+        (training.Machine, "take_state", "weights"),
+        (Checkpoints, "save", "checkpoints"),
+        (Checkpoints, "load", "checkpoints"),
+    ):
+        watch.wrap(owner, method, part)
+    time_programs(watch)
+    return TimedTrainer(trainer, watch), ready
+
+
+def time_programs(watch: Stopwatch) -> None:
+    """Let the programs of trainers that are made from now on be timed."""
+    from search import training
+
+    inner = getattr(training, _MAKER)
+
+    def build(*arguments: Any, **named: Any) -> TimedProgram:
+        return TimedProgram(inner(*arguments, **named), watch)
+
+    setattr(training, _MAKER, build)
+
+
+if __name__ == "__main__":
+    worker.serve(make_trainer)

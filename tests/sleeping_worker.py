@@ -1,0 +1,125 @@
+"""A worker that sleeps instead of training: real processes, real checkpoints, no Keras.
+
+A trial's accuracy after an epoch follows from its learning rate and its seed alone. The environment may say
+how long an epoch takes (SLEEP_SECONDS), how many trials it takes together (COHORT), and which trial misbehaves,
+and how (MISBEHAVE, "number:epoch:how").
+"""
+
+import io
+import math
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from search.blobs import open_blobs
+from search.checkpoints import Checkpoints
+from search.messages import EpochDone, JobDone, Ready, TrialFailed
+from search.progress import Progress
+from search.worker import serve
+
+SECONDS = float(os.environ.get("PYTHON_SLEEP_SECONDS", "0"))
+COHORT = int(os.environ.get("PYTHON_COHORT", "1"))
+MISBEHAVE = os.environ.get("PYTHON_MISBEHAVE", "")
+
+
+def accuracy(params, seed, epoch):
+    """Between 0 and 1: better near a learning rate of 0.01, rising with epochs, a little noise by seed."""
+    distance = abs(math.log10(params["learning_rate"]) + 2)
+    noise = np.random.default_rng([seed, epoch]).normal(0, 0.002)
+    return float(np.clip(0.95 - 0.2 * distance - 0.5 * math.exp(-epoch / 4) + noise, 0, 1))
+
+
+class SleepingTrainer:
+    def __init__(self, workload):
+        self.workload = workload
+        self.blobs = open_blobs(workload.blobs)
+
+    def train(self, job, report, paused):
+        """Like the trainers that take cohorts: all trials of the job train their next epoch, then all the next."""
+        members = [Member(self.workload, self.blobs, job, task, report) for task in job.tasks]
+        while any(member.going for member in members) and not paused():
+            time.sleep(SECONDS)
+            for member in members:
+                if member.going:
+                    member.train()
+        return JobDone(weights=1000)
+
+    def evaluate(self, job):
+        (value,) = Checkpoints(self.blobs, job.task.folder).best(job.best_epoch)
+        assert len(self.blobs.array(job.x)) == len(self.blobs.array(job.y))
+        return JobDone(metrics={"accuracy": float(value[0]) - 0.01, "loss": 1.0}, weights=1000)
+
+    def export(self, job):
+        self.blobs.put(job.output, b"a model")
+        return JobDone(weights=1000)
+
+    def predict(self, job):
+        rows = len(self.blobs.array(job.x))
+        file = io.BytesIO()
+        chances = np.full((rows, self.workload.classes), 1 / self.workload.classes, np.float32)
+        np.savez(file, probabilities=chances, **{"weight:dense:kernel": np.ones((2, 3), np.float32)})
+        self.blobs.put(job.output, file.getvalue())
+        return JobDone()
+
+
+class Member:
+    """A trial of a cohort."""
+
+    def __init__(self, workload, blobs, job, task, report):
+        self.workload, self.job, self.task, self.report = workload, job, task, report
+        self.checkpoints = Checkpoints(blobs, task.folder, task.identity)
+        found = self.checkpoints.load()
+        self.progress = found[0] if found else Progress()
+        self.failed = False
+        for epoch in range(task.known_epochs + 1, self.progress.epoch + 1):
+            metrics = self.progress.at(epoch)
+            report(EpochDone(trial=task.trial, epoch=epoch, metrics=metrics, seconds=1.0 * epoch))
+
+    @property
+    def going(self):
+        return self.progress.epoch < self.job.to_epoch and not self.failed
+
+    def train(self):
+        trial, epoch = self.task.trial, self.progress.epoch + 1
+        misbehave(trial, epoch)
+        value = accuracy(self.task.params, self.task.seed, epoch)
+        metrics = {"train_accuracy": value, "train_loss": 1 - value}
+        if self.job.data == "train":
+            metrics |= {"val_accuracy": value, "val_loss": 1 - value}
+        if f"{trial}:{epoch}:raise" == MISBEHAVE or MISBEHAVE == "all:raise":
+            self.failed = True
+            self.report(TrialFailed(trial=trial, reason="ValueError: told to", details="a traceback"))
+            return
+        before = self.progress.best_epoch
+        self.progress = self.progress.after(metrics, self.workload.monitor, self.workload.direction, 1.0)
+        best = [np.float32([value])] if self.progress.best_epoch != before else None
+        self.checkpoints.save(self.progress, [np.float32([value])], best)
+        self.report(EpochDone(trial=trial, epoch=epoch, metrics=metrics, seconds=self.progress.seconds))
+
+
+def misbehave(trial, epoch):
+    """Do what the environment says, once a run of the tests."""
+    number, at, how = (MISBEHAVE + "::").split(":")[:3]
+    mark = os.environ.get("PYTHON_MISBEHAVE_MARK")
+    if [number, at] != [str(trial), str(epoch)] or (mark and Path(mark).exists()):
+        return
+    if mark:
+        Path(mark).touch()
+    if how.endswith("kill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "exit":
+        os._exit(0)
+
+
+def make_trainer(workload):
+    return SleepingTrainer(workload), Ready(backend="none", devices=[], versions={}, seconds=0.0, cohort=COHORT)
+
+
+if __name__ == "__main__":
+    if MISBEHAVE == "start":
+        sys.exit("no such library")
+    serve(make_trainer)

@@ -1,0 +1,100 @@
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from records import record, retrained, study
+
+from reports.charts import charts, gaps, learning_curves, progress, rungs
+
+
+def curve(number, state="complete", values=(0.5, 0.7, 0.9), **more):
+    best = max(range(len(values)), key=lambda epoch: values[epoch])
+    return record(
+        number,
+        state,
+        len(values),
+        val_accuracy=values[best],
+        best_epoch=best + 1,
+        history={"val_accuracy": tuple(values)},
+        **more,
+    )
+
+
+def few():
+    tested = {"test_accuracy": 0.85, "gap_se": 0.012}
+    return study(
+        [curve(0, **tested), curve(1, "pruned", (0.4,), bracket=1), record(2, "failed", 2)],
+        [retrained(0, test_accuracy=0.86, gap=0.01, gap_se=0.012)],
+    )
+
+
+def test_a_study_has_four_charts_and_each_says_in_words_what_it_shows():
+    made = charts(few())
+    assert len(made) == 4
+    assert all(len(chart.alternative) > 40 for chart in made)
+    words = " ".join(chart.alternative for chart in made)
+    assert "trial 0 90.00%" in words
+    assert "Bracket 0: 1 at 1, 1 at 3. Bracket 1: 1 at 1." in words
+    assert "trial 0 +5.00 ±1.20; trial 0 retrained +1.00 ±1.20" in words
+
+
+def test_a_chart_is_well_formed_svg_without_script_and_the_same_each_time():
+    for chart in charts(few()):
+        svg = chart.svg()
+        ElementTree.fromstring(svg)
+        assert "<script" not in svg
+        assert not re.search(r"(href|src)=\"(?!#)", svg)
+    assert [chart.svg() for chart in charts(few())] == [chart.svg() for chart in charts(few())]
+
+
+def test_charts_with_nothing_to_show_are_left_out():
+    assert charts(study()) == []
+    failed = study([record(0, "failed", 0, rungs={})])
+    assert charts(failed) == []
+
+
+@pytest.mark.parametrize("draw", [learning_curves, rungs, progress])
+def test_charts_take_a_study_that_still_searches_and_values_that_are_not_finite(draw):
+    trials = [
+        curve(0, "running", (0.5, 0.6), bracket=None),
+        curve(1, "paused", (0.5,)),
+        curve(2, "failed", (float("nan"), float("inf")), rungs={1: float("nan")}),
+        curve(3, "pruned", (0.7, float("nan"))),
+    ]
+    assert draw(study(trials, state="searching")) is not None
+
+
+def test_losses_are_drawn_without_percent_and_the_best_is_the_least():
+    trials = [record(i, value=v, history={"val_loss": (9.0, v)}) for i, v in enumerate([0.5, 0.2, 0.4])]
+    made = charts(study(trials, monitor="val_loss"))
+    assert "Best values: trial 1 0.2000, trial 2 0.4000" in made[0].alternative
+    assert "the best after 54 with 0.2000" in made[2].alternative
+    assert not any("%" in chart.alternative for chart in made)
+
+
+def test_gaps_are_drawn_for_tested_trials_alone_best_first():
+    trials = [record(0, val_accuracy=0.8, test_accuracy=0.7), record(1, val_accuracy=0.9, test_accuracy=0.9)]
+    assert "trial 1 +0.00 ±1.00; trial 0 +10.00 ±1.00" in gaps(study(trials)).alternative
+    assert gaps(study([record(0, val_accuracy=0.9)])) is None
+
+
+def test_ten_thousand_trials_make_a_picture_of_moderate_size():
+    trials = [record(i, "pruned", 1, val_accuracy=i / 1e4) for i in range(10_000)]
+    assert len(progress(study(trials)).svg()) < 300_000
+
+
+def test_reports_load_what_is_heavy_only_when_it_is_needed():
+    program = "import sys, reports.charts, reports.page, reports.tables, reports.dashboard, reports.summary\n"
+    program += "heavy = {'numpy', 'pandas', 'matplotlib', 'jinja2', 'optuna', 'optuna_dashboard', 'rich', 'keras'}\n"
+    program += "print(heavy & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_charts_leave_the_plots_of_others_alone():
+    program = "import sys\nfrom reports.canvas import canvas\ncanvas()[0].savefig(sys.argv[1], format='svg')\n"
+    program += "print('matplotlib.pyplot' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program, "/dev/null"], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,114 @@
+import math
+
+import pytest
+from records import record, retrained, study
+
+from reports.summary import summary
+
+PARAMS = {"units": 128, "momentum": 0.123456}
+
+
+def text(*args, **more):
+    return "\n".join(summary(study(*args, **more)))
+
+
+def test_a_study_without_trials_says_so_and_nothing_else():
+    assert summary(study()) == ["No trial has been trained yet."]
+
+
+def test_the_winner_is_named_with_its_score_its_epoch_and_its_params():
+    trials = [record(3, val_accuracy=0.9417, best_epoch=21, params=PARAMS), record(4, val_accuracy=0.9)]
+    assert summary(study(trials))[0] == (
+        "Trial 3 won: 94.17% validation accuracy at epoch 21 of 27, with units = 128, momentum = 0.123."
+    )
+    assert "Trial 3 leads so far" in text(trials, state="searching")
+
+
+def test_how_many_were_compared_is_said_with_how_they_ended():
+    trials = [record(0, val_accuracy=0.9), record(1, "pruned", 3, val_accuracy=0.8), record(2, "failed", 1)]
+    assert "2 of 3 configurations could be compared: 1 trained to the end, 1 stopped early and 1 failed." in text(
+        trials
+    )
+
+
+def test_a_lead_is_judged_by_its_standard_error():
+    close = [record(0, val_accuracy=0.94), record(1, val_accuracy=0.93)]
+    assert "It leads trial 1 by 1.00 points, within the standard error of such a lead (1.86 points" in text(close)
+    clear = [record(0, val_accuracy=0.94), record(1, val_accuracy=0.85)]
+    assert "It leads trial 1 by 9.00 points, more than the standard error" in text(clear)
+
+
+def test_equal_leaders_are_called_equal():
+    equal = text([record(0, val_accuracy=0.9), record(1, val_accuracy=0.9)])
+    assert "Trial 1 reached exactly the same" in equal
+    assert "leads" not in equal
+
+
+def test_without_a_second_complete_trial_no_lead_is_claimed():
+    assert "no second to lead" in text([record(0, val_accuracy=0.9), record(1, "failed")])
+    assert "no second to lead" in text([record(0, val_accuracy=0.9), record(1, value=math.nan)])
+    assert "Only one configuration was tried (1 trained to the end)" in text([record(0, val_accuracy=0.9)])
+
+
+def test_without_a_complete_trial_nobody_won():
+    said = text([record(0, "pruned", 9, val_accuracy=0.91), record(1, "pruned", 3, val_accuracy=0.95)])
+    assert "Of those that came furthest, trial 0 is the best: 91.00% validation accuracy after 9 epochs." in said
+    assert "won" not in said
+    assert "leads" not in said
+
+
+def test_without_any_value_nothing_is_called_best():
+    assert summary(study([record(0, "failed", 0)]))[0] == "No trial gave a usable value."
+    assert summary(study([record(0, "running", 0)], state="searching"))[0] == "No trial has a usable value yet."
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "words"),
+    [
+        (0.90, "4.00 points worse than on the validation split, more than the standard error of 1.00 points"),
+        (0.935, "0.50 points worse than on the validation split, within the standard error of 1.00 points"),
+        (0.95, "1.00 points better than on the validation split"),
+        (0.94, "the same as on the validation split"),
+    ],
+)
+def test_validation_is_held_against_test_with_its_standard_error(accuracy, words):
+    assert words in text([record(0, val_accuracy=0.94, test_accuracy=accuracy)])
+
+
+def test_a_test_split_that_nobody_opened_is_called_unopened():
+    assert "The test split has not been opened." in text([record(0, val_accuracy=0.9)])
+    opened = [record(0, val_accuracy=0.9), record(1, val_accuracy=0.8, test_accuracy=0.8)]
+    assert "opened" not in text(opened)
+    assert "opened" not in text([record(0, val_accuracy=0.9)], [retrained(0, test_accuracy=0.9)])
+
+
+def test_the_retrained_score_stands_beside_the_searched_one():
+    trials = [record(0, val_accuracy=0.94, test_accuracy=0.93)]
+    again = [retrained(0, seed, test_accuracy=accuracy) for seed, accuracy in enumerate([0.93, 0.94, 0.95])]
+    assert text(trials, again).splitlines()[-2] == (
+        "Retrained 3 times on train+validation, trial 0 scores 94.00% ± 1.00 points on the test split "
+        "(93.00% when searched), mean ± standard deviation."
+    )
+
+
+def test_one_retraining_has_no_spread():
+    said = text([record(0, val_accuracy=0.94)], [retrained(0, 7, "train", val_accuracy=0.93, test_accuracy=0.9)])
+    assert said.splitlines()[-2] == (
+        "Retrained once on train, trial 0 scores 90.00% on the test split and 93.00% on the validation split "
+        "(94.00% when searched)."
+    )
+
+
+def test_the_epochs_spent_are_held_against_full_training_of_all():
+    trials = [record(0, val_accuracy=0.9), record(1, "pruned", 3, val_accuracy=0.8)]
+    said = "The search trained 30 epochs; training 2 configurations for 27 epochs would have taken 54 (56%"
+    assert said in text(trials)
+    assert text([record(0, val_accuracy=0.9)]).endswith("The search trained 27 epochs.")
+    assert text(trials, plan={}).endswith("The search trained 30 epochs.")
+
+
+def test_a_loss_is_told_without_percent_and_without_an_error_it_does_not_have():
+    said = text([record(0, value=0.2134), record(1, value=0.3)], monitor="val_loss")
+    assert "0.2134 validation loss" in said
+    assert "It leads trial 1 by 0.08660." in said
+    assert "%" not in said.splitlines()[0]

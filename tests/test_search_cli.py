@@ -1,0 +1,274 @@
+"""The command line as its user meets it: a process, its output, its exit code, what it leaves behind."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+from running import make_study, run
+from typer.main import get_command
+
+from search.cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def toprung(*words, cwd, ok=True, **environment):
+    """Run the program in a folder; its finished process."""
+    command = [sys.executable, "-m", "search", *map(str, words)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=_environment(environment))
+    assert "Traceback" not in done.stderr
+    if ok:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+def _environment(changes):
+    import os
+
+    return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"} | changes
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a finished study in `runs`."""
+    folder = tmp_path_factory.mktemp("finished")
+    run(make_study(folder), folder / "runs")
+    return folder
+
+
+def verbs():
+    """Every command with its group, as (words, command)."""
+    group = get_command(app)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from ((f"{name} {below}", c) for below, c in command.commands.items())
+        else:
+            yield name, command
+
+
+def test_help_is_quick_and_imports_no_heavy_library(tmp_path):
+    code = "import sys, search.cli as c; c.main.__name__; sys.argv=['toprung','--help']\n"
+    code += "try: c.main()\nexcept SystemExit: pass\n"
+    code += "print(sorted({'keras','tensorflow','optuna','pandas','matplotlib','sklearn','jax'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", ["status", "leaderboard tiny", "explain tiny 0"])
+def test_commands_that_only_read_never_import_keras(finished, words):
+    code = f"import sys, search.cli as c; sys.argv=['toprung',*{words.split()!r}]\n"
+    code += "try: c.main()\nexcept SystemExit as e: assert not e.code, e.code\n"
+    code += "print([m for m in ('keras', 'tensorflow', 'jax') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=finished, check=True,
+                          env=_environment({}))  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", [words for words, _ in verbs()])
+def test_each_command_has_help_that_ends_in_an_example(words):
+    command = dict(verbs())[words]
+    assert command.help
+    assert command.epilog.startswith(f"Example: toprung {words}")
+
+
+@pytest.mark.parametrize("words", [words for words, _ in verbs()])
+def test_each_command_and_option_is_in_the_readme(words):
+    assert f"toprung {words}" in README
+    for parameter in dict(verbs())[words].params:
+        long = [option for option in parameter.opts if option.startswith("--")]
+        assert all(f"`{option}" in README for option in long if option != "--help"), (words, parameter.opts)
+
+
+def file_keys():
+    """Every key of a study file and of a space file, as section.key."""
+    from spaces.parameters import Categorical, Fixed, Float, Int, Ordinal
+    from studies.plan import StudyPlan
+
+    for name, field in StudyPlan.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", None)
+        yield from [f"{name}.{key}" for key in inner] if inner else [name]
+    for kind in (Int, Float, Categorical, Ordinal, Fixed):
+        yield from (f"parameters.{key}" for key in kind.model_fields)
+
+
+def test_each_file_key_is_in_the_readme():
+    told = set(re.findall(r"`([a-z_0-9]+)`", README)) | set(re.findall(r"`?\[\[?([a-z]+)\]", README))
+    assert {key.split(".")[-1] for key in file_keys()} - told == set()
+
+
+def test_every_study_and_space_in_the_readme_is_read_without_an_error(tmp_path):
+    from spaces import load_space
+    from studies.plan import load_study
+
+    blocks = re.findall(r"`(\w+\.toml)`:\n\n```toml\n(.*?)```", README, flags=re.DOTALL)
+    assert [name for name, _ in blocks] == ["my_study.toml", "my_space.toml"]
+    for name, text in blocks:
+        (tmp_path / name).write_text(text)
+    assert load_study(str(tmp_path / "my_study.toml")).space == load_space(str(tmp_path / "my_space.toml"))
+
+
+def examples():
+    """The examples at the end of each help that need no training, with what they need in the folder."""
+    return [c.epilog.removeprefix("Example: toprung ") for w, c in verbs() if w not in SLOW_EXAMPLES]
+
+
+SLOW_EXAMPLES = ("run", "retrain", "dashboard", "doctor")  # test_the_readmes_two_commands and others run them
+
+
+@pytest.mark.parametrize("example", examples())
+def test_each_example_runs(finished, tmp_path, example):
+    import shutil
+
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    (tmp_path / "my_space.toml").write_text((finished / "space.toml").read_text())
+    words = ["tiny" if w == "digits" and "show" not in example else w for w in shlex.split(example)]
+    if words[0] == "plan":
+        words = [*["digits" if w == "tiny" else w for w in words], "--no-probe"]
+    words = ["3" if w == "12" else w for w in words]
+    assert toprung(*words, cwd=tmp_path).stdout
+
+
+def test_the_leaderboard_comes_as_csv_json_and_text(finished, tmp_path):
+    toprung("leaderboard", "tiny", "--csv", tmp_path / "best.csv", "--top", 3, cwd=finished)
+    table = pd.read_csv(tmp_path / "best.csv")
+    assert list(table["rank"][:3]) == [1, 2, 3]
+    assert list(table.columns[:5]) == ["rank", "trial", "state", "epochs", "best_epoch"]
+    lines = toprung("leaderboard", "tiny", "--json", cwd=finished).stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["trial"] for row in rows[:3]] == list(table["trial"][:3])
+    assert "retrained" in toprung("leaderboard", "tiny", "--sort", "-seconds", cwd=finished).stdout
+
+
+def test_status_counts_trials_by_state(finished):
+    one = json.loads(toprung("status", "--json", cwd=finished).stdout)
+    assert (one["name"], one["state"]) == ("tiny", "finished")
+    assert sum(one["trials"].values()) == 12
+    assert "12 of 12" in toprung("status", "tiny", cwd=finished).stdout
+
+
+def test_explain_tells_the_rank_and_the_cutoff(finished):
+    found = json.loads(toprung("explain", "tiny", 0, "--json", cwd=finished).stdout)
+    assert found["rungs"][0]["epochs"] == 1
+    assert found["rungs"][0]["rank"] <= len(found["rungs"][0]["competitors"])
+    assert "bracket" in toprung("explain", "tiny", 0, cwd=finished).stdout
+
+
+def test_plan_shows_brackets_and_costs_without_running_anything(tmp_path):
+    done = toprung("plan", "digits", "--no-probe", "--json", cwd=tmp_path)
+    found = json.loads(done.stdout)
+    assert [bracket["trials"] for bracket in found["brackets"]] == [38, 12, 6, 4]
+    assert found["expected_epochs"] < found["worst_epochs"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_removed_study_is_gone_from_store_and_disk(tmp_path):
+    run(make_study(tmp_path), tmp_path / "runs", "budget.trials=1")
+    toprung("studies", "remove", "tiny", "--yes", cwd=tmp_path)
+    assert not (tmp_path / "runs" / "tiny").exists()
+    assert "none yet" in toprung("studies", "list", cwd=tmp_path).stdout
+
+
+BAD = [
+    ("leaderbord digits", 2, "No such command 'leaderbord'. Did you mean 'leaderboard'?"),
+    ("run digits --trails 3", 2, "--trials"),
+    ("run digits --trials 0", 2, "--trials"),
+    ("run digts", 2, 'did you mean "digits"'),
+    ("run missing.toml", 2, "missing.toml"),
+    ("run digits --set budget.trails=3", 2, 'did you mean "trials"'),
+    ("run digits --set budget", 2, "--set"),
+    ("run digits --set data.source=digts", 2, 'did you mean "digits"'),
+    ("run digits --set data.source=nowhere.npz", 2, "nowhere.npz"),
+    ("run digits --set data.validation=1.5", 2, "validation"),
+    ("run digits --set objective.monitor=val_acc", 2, 'did you mean "val_accuracy"'),
+    ("run digits --set hyperband.max_resource=0", 2, "max_resource"),
+    ("run digits --backend theano", 2, "tensorflow, jax"),
+    ("run digits --store mysql://u:secret@h/db", 2, "postgresql"),
+    ("spaces show mpl", 2, 'did you mean "mlp"'),
+    ("leaderboard digits", 2, "studies.db"),
+    ("status digits", 2, "studies.db"),
+    ("dashboard --host 0.0.0.0", 2, "127.0.0.1"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "said"), BAD, ids=[bad[0] for bad in BAD])
+def test_bad_input_gets_one_error_its_exit_code_and_leaves_nothing(tmp_path, words, code, said):
+    done = toprung(*shlex.split(words), cwd=tmp_path, ok=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert "secret" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_problem_of_a_file_is_told_at_once(tmp_path):
+    space = 'model = "mlp"\n[parameters]\nunits = { type = "int", low = 9, hihg = 3 }\n'
+    space += 'rate = { type = "float", low = 0, high = 1, log = true }\n'
+    path = make_study(tmp_path, space=space)
+    done = toprung("run", path, cwd=tmp_path, ok=False)
+    assert done.returncode == 2
+    assert 'parameters.units: unknown key "hihg"; did you mean "high"?' in done.stderr
+    assert re.search(r"parameters.rate: low must be above 0(\.0)? when log = true", done.stderr)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_parameter_that_the_model_does_not_know_is_refused(tmp_path):
+    path = make_study(tmp_path, space='model = "mlp"\n[parameters]\nunist = { type = "int", low = 9, high = 12 }\n')
+    done = toprung("run", path, cwd=tmp_path, ok=False)
+    assert done.returncode == 2
+    assert 'unist: the family mlp has none of that name; did you mean "units"?' in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_study_or_trial_or_column_is_named(finished):
+    assert "nosuch" in toprung("leaderboard", "nosuch", cwd=finished, ok=False).stderr
+    assert "trial 99" in toprung("explain", "tiny", 99, cwd=finished, ok=False).stderr
+    wrong = toprung("leaderboard", "tiny", "--sort", "val_acuracy", cwd=finished, ok=False)
+    assert (wrong.returncode, "val_accuracy" in wrong.stderr) == (2, True)
+
+
+def test_a_store_of_another_schema_is_refused_with_the_command_and_left_alone(finished, tmp_path):
+    import shutil
+    import sqlite3
+
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    store = tmp_path / "runs" / "studies.db"
+    connection = sqlite3.connect(store)
+    connection.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+    connection.commit()
+    connection.close()
+    before = store.read_bytes()
+    done = toprung("status", cwd=tmp_path, ok=False)
+    assert (done.returncode, "optuna storage upgrade" in done.stderr) == (3, True)
+    assert store.read_bytes() == before
+
+
+def test_a_damaged_store_ends_with_exit_3(finished, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "studies.db").write_bytes(b"no database" * 100)
+    done = toprung("status", cwd=tmp_path, ok=False)
+    assert done.returncode == 3
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path):
+    command = [sys.executable, "-m", "search", "run", "nosuch", "--debug"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=_environment({}))
+    assert "Traceback" in done.stderr
+
+
+def test_the_version_of_typer_still_raises_what_the_boundary_catches():
+    from search.boundary import run_verb
+
+    strange = typer.Typer()
+
+    @strange.command()
+    def one(number: int) -> None:
+        """Take a number."""
+
+    assert run_verb(strange, ["x"]) == 2

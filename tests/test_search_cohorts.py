@@ -1,0 +1,298 @@
+"""Searches whose workers take cohorts: what a worker is given next, and what it costs when one is lost."""
+
+import signal
+import time
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from running import STUDY, make_study, options, outcome, run, start_process
+
+from search import supervisor
+from search.agenda import Agenda
+from search.blobs import FolderBlobs
+from search.errors import Interrupted, SearchError
+from search.job import make_recipe
+from search.logbook import Logbook
+from search.messages import EpochDone, Ready
+from search.signals import StopRequest
+from studies.ladder import Ladder
+from studies.plan import load_study
+from studies.promotion import Promotion
+from studies.sampler import Proposer
+from studies.store import Store
+
+SPACE = """
+model = "mlp"
+[parameters]
+units = { type = "int", low = 32, high = 64, log = true, step = 2 }
+learning_rate = { type = "float", low = 1e-4, high = 1e-1, log = true }
+"""
+TRIALS = "budget.trials=16"
+
+
+@pytest.fixture(autouse=True)
+def four_together(monkeypatch):
+    monkeypatch.setenv("PYTHON_COHORT", "4")
+
+
+def search(folder, *overrides, **options):
+    """A search by sleeping workers."""
+    return run(make_study(folder, space=SPACE), folder / "runs", TRIALS, *overrides, **options)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The record of a run with one worker that nothing disturbed, and what was told of the trials of each job."""
+    jobs = []
+
+    def observe(kind, **about):
+        if kind == "trial":
+            if not jobs or len(jobs[-1]) == jobs[-1][0]["cohort"]:
+                jobs.append([])
+            jobs[-1].append(about)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHON_COHORT", "4")
+        return search(tmp_path_factory.mktemp("undisturbed"), observe=observe), jobs
+
+
+def full_cohort(jobs):
+    """The numbers of the trials of a job that is full."""
+    return next([trial["trial"] for trial in job] for job in jobs if len(job) == 4)
+
+
+def test_a_cohort_holds_trials_of_one_structure_on_their_way_to_one_rung(undisturbed):
+    for job in undisturbed[1]:
+        assert len({(trial["params"]["units"], trial["epoch"], trial["to_epoch"]) for trial in job}) == 1
+    assert max(len(job) for job in undisturbed[1]) == 4
+
+
+def test_every_trial_has_a_final_state_and_no_more_are_begun_than_asked_for(undisturbed):
+    record, _ = undisturbed
+    assert len(record.trials) == 16
+    assert {trial.state for trial in record.trials} == {"complete", "pruned"}
+    for trial in record.trials:
+        assert len(trial.history["val_accuracy"]) == trial.epochs == max(trial.rungs)
+
+
+@pytest.mark.parametrize("epochs", [1, 6, 14])
+def test_an_interrupted_search_ends_as_the_undisturbed_one(undisturbed, tmp_path, epochs):
+    seen, stop = [], StopRequest()
+
+    def interrupt(kind, **about):
+        seen.append(kind)
+        if seen.count("epoch") == epochs:
+            stop.set()
+
+    with pytest.raises(Interrupted):
+        search(tmp_path, observe=interrupt, stop=stop)
+    assert outcome(search(tmp_path)) == outcome(undisturbed[0])
+
+
+@pytest.mark.parametrize("member", [0, 2])
+def test_a_killed_worker_costs_its_cohort_nothing_but_time(undisturbed, tmp_path, monkeypatch, member):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", f"{full_cohort(undisturbed[1])[member]}:1:kill")
+    monkeypatch.setenv("PYTHON_MISBEHAVE_MARK", str(tmp_path / "mark"))
+    assert outcome(search(tmp_path)) == outcome(undisturbed[0])
+    assert (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_a_killed_supervisor_loses_nothing(undisturbed, tmp_path, monkeypatch, seconds):
+    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.05")
+    path, out = make_study(tmp_path, space=SPACE), tmp_path / "runs"
+    process = start_process(path, out, TRIALS)
+    while not list(out.glob("tiny/trials/*/epoch-*")):
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert outcome(search(tmp_path)) == outcome(undisturbed[0])
+
+
+def test_a_trial_that_kills_its_workers_fails_and_its_cohort_survives(undisturbed, tmp_path, monkeypatch):
+    number = full_cohort(undisturbed[1])[2]
+    monkeypatch.setenv("PYTHON_MISBEHAVE", f"{number}:1:always-kill")
+    record = search(tmp_path)
+    assert [trial.number for trial in record.trials if trial.state == "failed"] == [number]
+    assert "worker died 3 times (SIGKILL)" in record.trials[number].reason
+
+
+def test_a_trial_that_fails_leaves_its_cohort_as_it_is(undisturbed, tmp_path, monkeypatch):
+    number, *others = full_cohort(undisturbed[1])
+    monkeypatch.setenv("PYTHON_MISBEHAVE", f"{number}:1:raise")
+    trials = search(tmp_path).trials
+    assert [trial.number for trial in trials if trial.state == "failed"] == [number]
+    for other in others:
+        assert trials[other].rungs[1] == undisturbed[0].trials[other].rungs[1]
+
+
+def test_a_search_ends_when_all_trials_of_five_jobs_fail(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "all:raise")
+    with pytest.raises(SearchError, match=r"\d+ trials failed one after the other; the last: ValueError: told to"):
+        search(tmp_path, "budget.trials=100")
+
+
+class Desk:
+    """An agenda, and trials that arrive at their rungs, the later ones with the better values."""
+
+    def __init__(self, logbook, loaded):
+        self.plan, self.logbook, self.recipe = loaded.plan, logbook, make_recipe(loaded)
+        ladder = self.plan.hyperband.ladder
+        self.rule = Promotion.rebuild(ladder, "maximize", logbook.records)
+        self.proposer = Proposer(loaded.space, self.plan.sampler, "maximize", ladder)
+        self.agenda = Agenda(logbook, self.plan, self.rule, self.proposer, self.recipe)
+
+    def next(self, size=1, left=lambda number, structure: False, ahead=1):
+        return self.agenda.next(size, left, ahead)
+
+    def train(self, steps):
+        for step in steps:
+            flight = self.logbook.flights[step.number]
+            for epoch in range(flight.epochs + 1, step.to_epoch + 1):
+                metrics = {"val_accuracy": 0.5 + 0.01 * step.number}
+                flight.epoch_done(EpochDone(trial=step.number, epoch=epoch, metrics=metrics, seconds=1.0))
+            flight.rung_reached("paused")
+            self.rule.arrive(step.number, step.to_epoch, flight.record.value)
+
+    def params(self):
+        return [record.params for record in self.logbook.records]
+
+
+@pytest.fixture
+def make_desk(tmp_path):
+    """A function that opens a study, new or as it was left, and makes a desk for it."""
+    with ExitStack() as opened:
+
+        def make(name, space=ONE_STRUCTURE, enqueued=""):
+            opened.close()
+            loaded = load_study(str(make_study(tmp_path, space=space, study=STUDY + enqueued)), [TRIALS])
+            store = opened.enter_context(Store.open(options(tmp_path).store))
+            about = {"monitor": "val_accuracy", "plan": loaded.plan.model_dump(mode="json"), "space": {}, "data": {}}
+            study = opened.enter_context(store.begin(name, "maximize", {}, about))
+            logbook = opened.enter_context(Logbook(study, loaded.plan, loaded.space, FolderBlobs(tmp_path)))
+            return Desk(logbook, loaded)
+
+        yield make
+
+
+ONE_STRUCTURE = SPACE.replace("low = 32", "low = 64")
+
+
+def test_the_best_of_those_that_may_go_up_come_before_new_trials(make_desk):
+    desk = make_desk("a")
+    desk.train(desk.next(size=6))
+    assert [desk.next() for _ in range(3)] == [[(5, 1, 3)], [(4, 1, 3)], [(6, 0, 1)]]
+
+
+def test_trials_that_may_go_up_go_together(make_desk):
+    desk = make_desk("a")
+    desk.train(desk.next(size=9))
+    assert desk.next(size=2) == [(8, 1, 3), (7, 1, 3)]
+    assert desk.next(size=2) == [(6, 1, 3)]
+
+
+def test_what_is_left_to_another_worker_waits_while_there_is_something_else(make_desk):
+    desk = make_desk("a")
+    desk.train(desk.next(size=6))
+    assert desk.next(left=lambda number, structure: number == 5) == [(4, 1, 3)]
+    assert desk.next(left=lambda number, structure: number == 5) == [(6, 0, 1)]
+    assert desk.next(left=lambda number, structure: True) == [(5, 1, 3)]
+
+
+def test_new_trials_are_looked_through_for_one_that_is_not_left_to_another_worker(make_desk):
+    desk = make_desk("a")
+    assert desk.next(left=lambda number, structure: number != 2, ahead=3) == [(2, 0, 1)]
+    assert [desk.next() for _ in range(3)] == [[(0, 0, 1)], [(1, 0, 1)], [(3, 0, 1)]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_candidates_are_those_that_go_up_in_their_order(seed):
+    rng, ladder = np.random.default_rng(seed), Ladder(1, 9, 3)
+    told, taken = Promotion(ladder, "maximize"), Promotion(ladder, "maximize")
+    for number, value in enumerate(rng.integers(0, 20, 60).tolist()):
+        gone = int(rng.choice(told.paused())) if number % 7 == 3 else None
+        for rule in (told, taken):
+            rule.arrive(number, rule.add(number), value)
+            if gone is not None:
+                rule.fail(gone)
+    candidates = told.candidates()
+    assert candidates == [taken.take() for _ in candidates]
+    assert len(candidates) > 10
+    assert taken.take() is None
+    told.take(candidates[3].number)
+    assert told.candidates() == [*candidates[:3], *candidates[4:]]
+
+
+def test_a_cohort_that_was_created_in_part_before_a_kill_is_completed_as_it_would_have_been(make_desk):
+    whole = make_desk("whole", SPACE)
+    assert len(whole.next(size=4)) > 2
+    part = make_desk("part", SPACE)
+    for params in whole.params()[:2]:
+        part.logbook.create(params, 0)
+    again = make_desk("part", SPACE)
+    again.next(size=4)
+    assert again.params() == whole.params()
+
+
+def test_trials_that_lost_two_workers_train_alone(make_desk):
+    desk = make_desk("a")
+    cohort = desk.next(size=3)
+    desk.logbook.flights[1].deaths = 2
+    desk.agenda.again(cohort)
+    assert [desk.next(size=3) for _ in range(2)] == [[(0, 0, 1), (2, 0, 1)], [(1, 0, 1)]]
+
+
+def test_enqueued_params_go_before_any_that_could_go_with_them(make_desk):
+    desk = make_desk("a", SPACE, "\n[[enqueue]]\nunits = 32\n\n[[enqueue]]\nunits = 64\n")
+    assert [step.number for step in desk.next(size=3)] == [0]
+    desk.next(size=3)
+    assert [params["units"] for params in desk.params()[:2]] == [32, 64]
+
+
+class Puppets:
+    """Two workers that are ready, note what they are given, and do nothing."""
+
+    slots = (0, 1)
+
+    def __init__(self, stop):
+        self.stop, self.given = stop, {}
+
+    def __len__(self):
+        return 2
+
+    def events(self, seconds):
+        if self.given:
+            self.stop.set()
+        else:
+            for slot in self.slots:
+                yield slot, Ready(backend="none", devices=[], versions={}, seconds=0.0)
+
+    def send(self, slot, job):
+        self.given[slot] = [task.trial for task in job.tasks]
+
+    def pause(self):
+        pass
+
+    def replace(self, slot):
+        pass
+
+
+ENQUEUED = "".join(
+    f"\n[[enqueue]]\nunits = {units}\nlearning_rate = {rate}\n" for units, rate in ((32, 0.1), (32, 0.01), (64, 0.1))
+)
+
+
+@pytest.mark.parametrize(("seconds", "second"), [(60.0, 2), (0.0, 1)])
+def test_a_trial_waits_for_the_worker_that_has_its_program_no_longer_than_making_it_takes(
+    make_desk, monkeypatch, seconds, second
+):
+    monkeypatch.setattr(supervisor, "_PROGRAM_SECONDS", seconds)
+    monkeypatch.setattr(supervisor, "_PAUSE_SECONDS", -seconds)
+    desk, stop = make_desk("a", SPACE, ENQUEUED), StopRequest()
+    puppets = Puppets(stop)
+    parts = desk.logbook, desk.plan, desk.rule, desk.proposer, desk.recipe, puppets, stop
+    with pytest.raises(Interrupted):
+        supervisor.Supervisor(*parts, lambda kind, **about: None).run()
+    assert puppets.given == {0: [0], 1: [second]}

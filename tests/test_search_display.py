@@ -1,0 +1,100 @@
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from search.display import JsonLines, LiveDisplay, PlainLines, RunState, Silent, duration, make_display
+
+STUDY = {
+    "name": "digits",
+    "monitor": "val_accuracy",
+    "maximize": True,
+    "trials_total": 60,
+    "trials": [],
+    "finished": {},
+    "known_epochs": 0,
+    "expected_epochs": 400.0,
+    "seconds_left": None,
+    "best": None,
+    "where": "2 workers of 1 core each (no GPU found)",
+}
+
+
+def console(**options):
+    return Console(file=io.StringIO(), width=120, **options)
+
+
+def tell(display):
+    """A short run: a trial starts, has an epoch, reaches its rung; another fails."""
+    display("study", **STUDY)
+    display("phase", phase="search")
+    display("worker", worker=0, backend="tensorflow", devices=[], versions={}, seconds=2.5)
+    display("trial", worker=0, trial=0, epoch=0, to_epoch=3, params={"units": 32})
+    display("epoch", worker=0, trial=0, epoch=1, value=0.9312, best=0.9312)
+    display("rung", trial=0, epoch=3, value=0.95, state="paused")
+    display("failed", trial=1, reason="train_loss is nan at epoch 2", details="")
+    display("died", worker=0, reason="SIGKILL")
+
+
+def test_plain_lines_say_what_a_log_should_keep_and_no_more():
+    display = PlainLines(shown := console())
+    tell(display)
+    assert shown.file.getvalue().splitlines() == [
+        "digits: up to 60 trials on 2 workers of 1 core each (no GPU found)",
+        "trial 0: paused after 3 epochs, val_accuracy 0.9500; best 0.9312 (trial 0)",
+        "trial 1: failed: train_loss is nan at epoch 2",
+        "worker 0: died (SIGKILL); a new one takes its place",
+    ]
+
+
+def test_the_live_display_has_a_bar_a_line_a_worker_and_the_best():
+    display = LiveDisplay(shown := console(force_terminal=True))
+    tell(display)
+    display("trial", worker=0, trial=2, epoch=1, to_epoch=9, params={})
+    display("epoch", worker=0, trial=2, epoch=4, value=0.9, best=0.9)
+    shown.print(display._render())
+    text = shown.file.getvalue()
+    for part in ("digits", "of 60 trials", "best 0.9312 (trial 0)", "worker 0", "trial 2", "epoch 4/9", "━"):
+        assert part in text
+
+
+def test_json_lines_are_objects_and_nan_is_null():
+    stream = io.StringIO()
+    tell(display := JsonLines(stream))
+    display("epoch", worker=0, trial=0, epoch=2, value=float("nan"))
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [event["event"] for event in events][:3] == ["study", "phase", "worker"]
+    assert events[-1]["value"] is None
+
+
+def test_the_best_follows_the_direction_of_the_monitor():
+    state = RunState()
+    state.take("study", STUDY | {"maximize": False, "monitor": "val_loss"})
+    for epoch, value in enumerate((0.5, 0.3, 0.4), start=1):
+        state.take("epoch", {"worker": 0, "trial": 0, "epoch": epoch, "value": value})
+    assert state.best == (0, 0.3)
+
+
+def test_time_left_follows_from_the_rate_and_the_forecast(monkeypatch):
+    monkeypatch.setattr("search.display.time.monotonic", lambda: 100.0)
+    state = RunState()
+    state.take("study", STUDY)
+    state.take("phase", {"phase": "search"})
+    assert state.remaining_seconds() is None
+    state.first_epoch, state.epochs = 50.0, 100
+    assert state.remaining_seconds() == pytest.approx(300 * 50 / 100)  # 100 epochs in 50 s, 300 are left
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (12_000, "3 h 20 min"), (7199, "2 h 0 min")]
+)
+def test_durations_are_said_as_people_say_them(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_the_display_fits_where_it_is_shown():
+    assert isinstance(make_display(console(force_terminal=True), quiet=False, as_json=False), LiveDisplay)
+    assert isinstance(make_display(console(), quiet=False, as_json=False), PlainLines)
+    assert isinstance(make_display(console(), quiet=False, as_json=True), JsonLines)
+    assert type(make_display(console(), quiet=True, as_json=False)) is Silent

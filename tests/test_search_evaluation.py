@@ -1,0 +1,63 @@
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.blobs import FolderBlobs
+from search.datasets import open_source
+from search.errors import SearchError
+from search.evaluation import opened_test_split
+from studies.plan import DataPlan
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def plan(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (40, 2, 2), dtype=np.uint8), np.arange(40) % 2
+    np.savez(tmp_path / "d.npz", x_train=x, y_train=y, x_test=x[:10], y_test=y[:10])
+    return DataPlan(source="d.npz")
+
+
+def test_one_module_alone_knows_how_to_open_the_test_split():
+    users = []
+    for path in ROOT.glob("*/**/*.py"):
+        if path.is_relative_to(ROOT / "tests") or "datasets" in path.parts or ".venv" in path.parts:
+            continue
+        names = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        users += [path.name for node in names if "test_split" in {alias.name for alias in node.names}]
+    assert users == ["evaluation.py"]
+
+
+def test_what_workers_run_never_imports_evaluation():
+    for name in ("worker", "training", "checkpoints", "blobs", "messages", "progress"):
+        tree = ast.parse((ROOT / "search" / f"{name}.py").read_text())
+        modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        assert not {"search.evaluation", "search.datasets", "search.job", "search.run"} & set(modules)
+
+
+def test_the_arrays_lie_in_the_folder_only_while_the_split_is_open(tmp_path, plan):
+    blobs = FolderBlobs(tmp_path / "runs")
+    with opened_test_split(open_source(plan, tmp_path), plan, blobs, None) as test:
+        assert test.rows == len(blobs.array("sealed/y.npy")) == 10
+    assert blobs.keys("sealed") == []
+
+
+def test_they_are_taken_away_when_scoring_fails(tmp_path, plan):
+    blobs = FolderBlobs(tmp_path / "runs")
+    with pytest.raises(RuntimeError), opened_test_split(open_source(plan, tmp_path), plan, blobs, None):
+        raise RuntimeError
+    assert blobs.keys("sealed") == []
+
+
+def test_another_test_split_than_the_one_opened_before_is_refused(tmp_path, plan):
+    source, blobs = open_source(plan, tmp_path), FolderBlobs(tmp_path / "runs")
+    with opened_test_split(source, plan, blobs, None) as test:
+        pass
+    with opened_test_split(source, plan, blobs, test.hash):
+        pass
+    with pytest.raises(SearchError, match="not the one that was opened before"):  # noqa: SIM117
+        with opened_test_split(source, plan, blobs, "0" * 64):
+            pass

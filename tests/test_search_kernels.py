@@ -1,0 +1,92 @@
+"""TensorFlow's kernels against what Keras spells out."""
+
+import keras
+import numpy as np
+import pytest
+
+from search.models import build
+from search.scalars import Scalars, make_optimizer
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("kernels are TensorFlow's", allow_module_level=True)
+
+import tensorflow as tf
+
+from search.programs.kernels import use_kernels
+
+RULES = [
+    {"optimizer": "adam"},
+    {"optimizer": "adamw", "weight_decay": 0.01},
+    {"optimizer": "sgd"},
+    {"optimizer": "sgd", "momentum": 0.9},
+    {"optimizer": "sgd", "momentum": 0.9, "nesterov": True},
+    {"optimizer": "rmsprop"},
+    {"optimizer": "rmsprop", "momentum": 0.5},
+]
+
+
+def stepped(rule, kernels):
+    """Weights and the optimizer's state after three steps with the same gradients."""
+    params = {"learning_rate": 0.01, **rule}
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, kernel_initializer="ones")])
+    model.compile(optimizer=make_optimizer(params["optimizer"], params, Scalars.variable(params)), loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    if kernels:
+        use_kernels(model)
+    draws = np.random.default_rng(0)
+    for _ in range(3):
+        gradients = [tf.constant(draws.normal(size=weight.shape), tf.float32) for weight in model.trainable_variables]
+        tf.function(model.optimizer.apply)(gradients)
+    return [variable.numpy() for variable in [*model.weights, *model.optimizer.variables]]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_a_kernel_updates_weights_as_the_rule_of_keras_does(rule):
+    for ours, keras_own in zip(stepped(rule, True), stepped(rule, False), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=2e-5, atol=1e-6)
+
+
+def normalised(shape, kernels, training=True):
+    """Outputs, gradients and moving statistics of batch normalisation."""
+    model = keras.Sequential([keras.Input(shape[1:]), keras.layers.BatchNormalization(momentum=0.9)])
+    model.compile(optimizer="sgd", loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    if kernels:
+        use_kernels(model)
+    x = tf.constant(np.random.default_rng(0).normal(3.0, 2.0, shape), tf.float32)
+    weights = tf.constant(np.random.default_rng(1).normal(size=shape), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = model(x, training=training)
+        loss = tf.reduce_sum(y * weights)
+    sources = [x, *[weight.value for weight in model.trainable_variables]]
+    return [y, *tape.gradient(loss, sources), *[weight.value for weight in model.weights]]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", [(6, 5), (6, 4, 3, 2)], ids=str)
+def test_the_kernel_of_batch_normalisation_does_what_keras_does(shape, training):
+    for ours, keras_own in zip(normalised(shape, True, training), normalised(shape, False, training), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-4)
+
+
+def test_the_moving_variance_is_of_all_rows_and_not_of_one_less():
+    *_, mean, variance = normalised((6, 5), True)
+    x = np.random.default_rng(0).normal(3.0, 2.0, (6, 5)).astype(np.float32)
+    np.testing.assert_allclose(mean, 0.1 * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(variance, 0.9 + 0.1 * x.var(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+def test_dropout_in_a_kernel_drops_what_it_drops_without(rate):
+    params = {"dropout": rate, "units": 8}
+    models = [build("mlp", params, (6,), "float32", 2, 1.0, 0.0, Scalars.variable(params)) for _ in range(2)]
+    for model in models:
+        model.compile(optimizer="sgd", loss="mse")
+        model.optimizer.build(model.trainable_variables)
+        next(v for v in model.variables if v.name.endswith("seed_generator_state")).assign(np.array([7, 0], np.uint32))
+    use_kernels(models[1])
+    x = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    plain, kernel = (model.get_layer("dropout_0")(x, training=True).numpy() for model in models)
+    np.testing.assert_array_equal(plain, kernel)
+    assert (kernel == 0).mean() == pytest.approx(rate, abs=0.1)

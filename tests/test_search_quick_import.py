@@ -1,0 +1,29 @@
+"""Keras as a worker imports it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+from search.quick_import import quick_import
+with quick_import(everything=False):
+    import keras
+    import tensorflow as tf
+lazy = type(sys.modules["tensorflow._api.v2.compat"]).__name__
+print(lazy, "sklearn" in sys.modules)
+print(tf.compat.v1.Session.__name__, tf.lite.Interpreter.__name__, tf.keras.layers.Dense.__name__)
+import pandas, sklearn
+print(keras.layers.Dense(1)(keras.ops.ones((2, 3))).shape, sklearn.__name__)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_worker_left_out_is_there_when_it_is_asked_for():
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["_LazyModule False", "Session Interpreter Dense", "(2, 1) sklearn"]

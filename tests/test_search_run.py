@@ -1,0 +1,316 @@
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import make_study, options, outcome, run, start_process, stored
+
+from search.errors import Interrupted, SearchError
+from search.signals import StopRequest
+from studies.errors import StudyError
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The record of a run with one worker that nothing disturbed, and what was told while it ran."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    told = []
+    record = run(make_study(folder), folder / "runs", observe=lambda kind, **fields: told.append((kind, fields)))
+    return record, told, folder / "runs"
+
+
+def test_every_trial_has_a_final_state_and_contiguous_epochs(undisturbed):
+    record, _, _ = undisturbed
+    assert len(record.trials) == 12
+    assert {trial.state for trial in record.trials} == {"complete", "pruned"}
+    for trial in record.trials:
+        assert len(trial.history["val_accuracy"]) == trial.epochs
+        assert trial.value == max(trial.history["val_accuracy"])
+        assert trial.epochs == (9 if trial.state == "complete" else max(trial.rungs))
+
+
+def test_no_epoch_is_trained_twice(undisturbed):
+    record, told, _ = undisturbed
+    epochs = [(f["trial"], f["epoch"]) for kind, f in told if kind == "epoch" and f.get("value") is not None]
+    assert len(epochs) == len(set(epochs)) == sum(trial.epochs for trial in record.trials)
+
+
+def test_the_best_is_retrained_with_seeds_and_scored(undisturbed):
+    record, _, runs = undisturbed
+    best = max((t for t in record.trials if t.state == "complete"), key=lambda t: t.value)
+    assert [again.trial for again in record.retrained] == [best.number, best.number]
+    assert all("test_accuracy" in again.metrics for again in record.retrained)
+    assert len({again.seed for again in record.retrained}) == 2
+    files = {path.name for path in (runs / "tiny").iterdir()}
+    assert {"best.keras", "best.json", "leaderboard.csv", "report.html", "trials"} <= files
+    assert "sealed" not in files
+
+
+def test_complete_trials_alone_have_test_scores(undisturbed):
+    record, _, _ = undisturbed
+    assert {trial.state for trial in record.trials if trial.test} == {"complete"}
+    assert all(trial.test for trial in record.trials if trial.state == "complete")
+    gaps = [trial.test for trial in record.trials if trial.test]
+    assert all(test.gap == pytest.approx(0.01, abs=1e-6) and test.gap_se > 0 for test in gaps)
+
+
+def test_running_a_finished_study_again_changes_nothing(undisturbed):
+    record, _, runs = undisturbed
+    told = []
+    again = run(runs.parent / "study.toml", runs, observe=lambda kind, **fields: told.append(kind))
+    assert outcome(again) == outcome(record)
+    assert "epoch" not in told
+
+
+def test_trials_are_a_total(tmp_path):
+    path = make_study(tmp_path)
+    first = run(path, tmp_path / "runs", "budget.trials=5")
+    second = run(path, tmp_path / "runs", "budget.trials=8")
+    assert (len(first.trials), len(second.trials)) == (5, 8)
+    assert outcome(second)[0][:5] == outcome(first)[0]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 20])
+def test_an_interrupted_search_ends_as_the_undisturbed_one(undisturbed, tmp_path, epochs):
+    path, seen, stop = make_study(tmp_path), [], StopRequest()
+
+    def interrupt(kind, **fields):
+        seen.append(kind)
+        if seen.count("epoch") == epochs:
+            stop.set()
+
+    with pytest.raises(Interrupted):
+        run(path, tmp_path / "runs", stop=stop, observe=interrupt)
+    assert outcome(run(path, tmp_path / "runs")) == outcome(undisturbed[0])
+
+
+@pytest.mark.parametrize("where", ["0:1", "1:1", "3:2", "5:3"])
+def test_a_killed_worker_costs_nothing_but_time(undisturbed, tmp_path, monkeypatch, where):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", f"{where}:kill")
+    monkeypatch.setenv("PYTHON_MISBEHAVE_MARK", str(tmp_path / "mark"))
+    told = []
+    record = run(make_study(tmp_path), tmp_path / "runs", observe=lambda kind, **fields: told.append((kind, fields)))
+    killed = any(kind == "died" for kind, _ in told)
+    assert killed == (tmp_path / "mark").exists()
+    assert outcome(record) == outcome(undisturbed[0])
+
+
+def test_a_trial_whose_workers_keep_dying_fails_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "2:1:always-kill")
+    record = run(make_study(tmp_path), tmp_path / "runs")
+    assert record.trials[2].state == "failed"
+    assert "SIGKILL" in record.trials[2].reason
+    assert len([trial for trial in record.trials if trial.state != "failed"]) == 11
+
+
+def test_a_worker_that_exits_without_a_result_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "1:1:exit")
+    monkeypatch.setenv("PYTHON_MISBEHAVE_MARK", str(tmp_path / "mark"))
+    told = []
+    run(make_study(tmp_path), tmp_path / "runs", observe=lambda kind, **fields: told.append((kind, fields)))
+    assert [fields["reason"] for kind, fields in told if kind == "died"] == ["exit 0"]
+
+
+def test_a_search_ends_when_every_trial_fails(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "all:raise")
+    with pytest.raises(
+        SearchError, match="5 trials failed one after the other; the last: ValueError: told to"
+    ) as caught:
+        run(make_study(tmp_path), tmp_path / "runs")
+    assert caught.value.exit_code == 1
+    assert [trial.state for trial in stored(tmp_path / "runs").trials] == ["failed"] * 5
+
+
+def test_a_failed_trial_leaves_its_traceback_and_its_worker_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "1:1:raise")
+    told = []
+    record = run(make_study(tmp_path), tmp_path / "runs", observe=lambda kind, **fields: told.append(kind))
+    assert (record.trials[1].state, record.trials[1].reason) == ("failed", "ValueError: told to")
+    assert "a traceback" in (tmp_path / "runs/tiny/trials/00001/log.txt").read_text()
+    assert told.count("worker") == 2
+
+
+def test_a_finished_trial_keeps_its_history_as_csv_and_no_weights(undisturbed):
+    record, _, runs = undisturbed
+    for trial in record.trials:
+        folder = runs / "tiny" / "trials" / f"{trial.number:05d}"
+        assert [file.name for file in folder.iterdir()] == ["history.csv"]
+        lines = (folder / "history.csv").read_text().splitlines()
+        assert lines[0] == "epoch,train_accuracy,train_loss,val_accuracy,val_loss"
+        assert len(lines) == trial.epochs + 1
+
+
+def test_workers_that_cannot_start_end_the_run_with_their_last_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "start")
+    with pytest.raises(SearchError, match="no such library") as caught:
+        run(make_study(tmp_path), tmp_path / "runs")
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("change", ["hyperband.max_resource=27", "data.seed=5", "objective.monitor=val_loss"])
+def test_another_plan_under_the_same_name_is_refused_and_changes_nothing(undisturbed, change):
+    record, _, runs = undisturbed
+    with pytest.raises(StudyError, match=change.split("=")[0]) as caught:
+        run(runs.parent / "study.toml", runs, change)
+    assert caught.value.exit_code == 2
+    assert outcome(stored(runs)) == outcome(record)
+
+
+def test_other_data_under_the_same_name_are_refused(undisturbed, tmp_path):
+    _, _, runs = undisturbed
+    path = make_study(tmp_path)
+    np.savez(
+        tmp_path / "data.npz",
+        x_train=np.zeros((60, 4, 4), np.uint8),
+        y_train=np.arange(60) % 3,
+        x_test=np.zeros((30, 4, 4), np.uint8),
+        y_test=np.arange(30) % 3,
+    )
+    with pytest.raises(StudyError, match="hash"):
+        run(path, runs)
+
+
+def test_what_the_test_split_holds_changes_nothing_but_test_numbers(undisturbed, tmp_path):
+    other = run(make_study(tmp_path, test_seed=2), tmp_path / "runs")
+    for ours, theirs in zip(outcome(undisturbed[0])[0], outcome(other)[0], strict=True):
+        assert (ours.params, ours.history, ours.state) == (theirs.params, theirs.history, theirs.state)
+
+
+def test_the_test_split_lies_nowhere_while_trials_train(tmp_path):
+    path, runs = make_study(tmp_path), tmp_path / "runs"
+    with np.load(tmp_path / "data.npz") as archive:
+        test_bytes = archive["x_test"][0].tobytes()
+    phases, leaks = [], []
+
+    def look(kind, **fields):
+        if kind == "phase":
+            phases.append(fields["phase"])
+        if kind == "epoch" and phases[-1:] == ["search"]:
+            files = [file for file in runs.rglob("*") if file.is_file()]
+            leaks.extend(file for file in files if test_bytes in _content(file))
+
+    run(path, runs, observe=look)
+    assert "score" in phases
+    assert leaks == []
+
+
+def _content(file):
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:  # an old checkpoint
+        return b""
+
+
+def test_every_trial_trains_to_the_end_without_hyperband(tmp_path):
+    record = run(make_study(tmp_path), tmp_path / "runs", "hyperband.mode=none", "budget.trials=4")
+    assert [(trial.state, trial.epochs) for trial in record.trials] == [("complete", 9)] * 4
+
+
+def test_optunas_own_pruner_stops_trials_at_rungs(tmp_path):
+    record = run(make_study(tmp_path), tmp_path / "runs", "hyperband.mode=stop")
+    assert {trial.epochs for trial in record.trials} <= {1, 3, 9}
+    assert all(trial.state == ("complete" if trial.epochs == 9 else "pruned") for trial in record.trials)
+
+
+def test_enqueued_params_go_first_and_once(tmp_path):
+    study = make_study(tmp_path).read_text() + '\n[[enqueue]]\nunits = 64\n\n[[enqueue]]\noptimizer = "adam"\n'
+    path = make_study(tmp_path, study=study)
+    first = run(path, tmp_path / "runs", "budget.trials=1")
+    assert first.trials[0].params["units"] == 64
+    second = run(path, tmp_path / "runs", "budget.trials=3")
+    assert second.trials[1].params["optimizer"] == "adam"
+    assert second.trials[:1] != second.trials[1:2]
+
+
+def test_a_grid_ends_when_it_is_exhausted(tmp_path):
+    space = 'model = "mlp"\n[parameters]\nunits = { type = "ordinal", choices = [32, 64, 128] }\n'
+    space += "learning_rate = { type = 'categorical', choices = [0.1, 0.01] }\n"
+    path = make_study(tmp_path, space=space)
+    record = run(path, tmp_path / "runs", "sampler.name=grid", "hyperband.mode=none", "budget.trials=100")
+    assert len({tuple(trial.params.items()) for trial in record.trials}) == len(record.trials) == 6
+
+
+def test_the_search_ends_when_its_minutes_are_up_and_the_best_so_far_is_retrained(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.05")
+    record = run(make_study(tmp_path), tmp_path / "runs", "budget.trials=10000", "budget.minutes=0.1")
+    assert 5 < sum(trial.epochs for trial in record.trials) < 150
+    assert all(trial.finished for trial in record.trials)
+    assert record.retrained
+
+
+def test_trials_give_equal_results_with_any_number_of_workers(undisturbed, tmp_path):
+    path = make_study(tmp_path)
+    two = run(path, tmp_path / "runs", "sampler.name=random", workers=2)
+    one = run(path, tmp_path / "other", "sampler.name=random", workers=1)
+    for ours, theirs in zip(one.trials, two.trials, strict=True):
+        both = min(ours.epochs, theirs.epochs)
+        assert ours.params == theirs.params
+        assert ours.history["val_accuracy"][:both] == theirs.history["val_accuracy"][:both]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.5])
+def test_a_killed_supervisor_loses_nothing(undisturbed, tmp_path, monkeypatch, seconds):
+    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.02")
+    path, out = make_study(tmp_path), tmp_path / "runs"
+    process = start_process(path, out)
+    while not list(out.glob("tiny/trials/*/epoch-*")):
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert outcome(run(path, out)) == outcome(undisturbed[0])
+
+
+def test_workers_die_with_their_supervisor(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.1")
+    monkeypatch.setenv("PYTHON_RUN_MARK", str(tmp_path))
+    process = start_process(make_study(tmp_path), tmp_path / "runs")
+    while not list(tmp_path.glob("runs/tiny/trials/*/epoch-*")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while (left := _processes_with(f"PYTHON_RUN_MARK={tmp_path}")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
+
+
+def _processes_with(variable):
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if variable.encode() in (folder / "environ").read_bytes() and int(folder.name) != os.getpid():
+                found.append(folder.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_a_second_supervisor_is_told_who_has_the_study(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.1")
+    path, out = make_study(tmp_path), tmp_path / "runs"
+    process = start_process(path, out)
+    try:
+        while not list(out.glob("tiny/trials/*/epoch-*")):
+            time.sleep(0.01)
+        with pytest.raises(StudyError, match=str(process.pid)) as caught:
+            run(path, out)
+        assert caught.value.exit_code == 3
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_retraining_again_with_other_settings_adds_to_the_leaderboard(tmp_path):
+    from search.run import retrain_study
+
+    out = tmp_path / "runs"
+    run(make_study(tmp_path), out)
+    settings = {"seeds": 3, "data": "train"}
+    record = retrain_study("tiny", options(out), 2, settings, StopRequest(), lambda kind, **fields: None)
+    groups = {(again.trial, again.data) for again in record.retrained}
+    assert len(groups) == 3
+    assert record.state == "finished"
+    assert all("val_accuracy" in again.metrics for again in record.retrained if again.data == "train")

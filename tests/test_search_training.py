@@ -1,0 +1,350 @@
+"""Training as a worker does it, with real Keras; the tests run under TensorFlow and under JAX."""
+
+import keras
+import numpy as np
+import pytest
+
+from search import training
+from search.blobs import FolderBlobs
+from search.checkpoints import Checkpoints
+from search.errors import SearchError
+from search.messages import EvaluateJob, ExportJob, Task, TrainJob, TrialFailed, Workload
+from search.programs.fit import FitProgram
+from search.training import KerasTrainer
+
+pytestmark = pytest.mark.backend
+
+PARAMS = {
+    "batch_size": 16,
+    "loss": "sparse_categorical_crossentropy",
+    "optimizer": "adam",
+    "learning_rate": 0.01,
+    "precision": "float32",
+    "jit_compile": "auto",
+    "layers": 1,
+    "units": 8,
+    "dropout": 0.3,
+    "l1": 1e-4,
+}
+ROWS = 72  # four batches of 16 and a remainder of 8
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    return make_blobs(tmp_path)
+
+
+def make_blobs(folder, validation=30):
+    """Three classes of 4 x 4 images that a small network tells apart within some epochs."""
+    rng, blobs = np.random.default_rng(0), FolderBlobs(folder)
+    for name, rows in (("train", ROWS), ("validation", validation)):
+        y = (np.arange(rows) % 3).astype(np.int32)
+        x = rng.integers(0, 80, (rows, 4, 4)) + 80 * y[:, None, None]
+        blobs.put_array(f"data/x_{name}.npy", x.astype(np.uint8))
+        blobs.put_array(f"data/y_{name}.npy", y)
+    return blobs
+
+
+@pytest.fixture
+def trainer(blobs):
+    return make_trainer(blobs)
+
+
+def make_trainer(blobs, **changes):
+    told = {
+        "blobs": blobs.address(),
+        "model": "mlp",
+        "monitor": "val_accuracy",
+        "direction": "maximize",
+        "classes": 3,
+        "scale": 1 / 255,
+        "offset": 0.0,
+        "threads": 1,
+        "resident_bytes": 10**9,
+    }
+    return KerasTrainer(Workload(**told | changes))
+
+
+def train(trainer, to_epoch, params=PARAMS, *, trial=0, seed=5, known=0, structure="s", data="train", pause_at=99):
+    """Train one trial that doesn't fail; its epochs' metrics."""
+    events = job_events(trainer, to_epoch, params, trial, seed, known, structure, data, pause_at)
+    for event in events:
+        assert not isinstance(event, TrialFailed), event.details
+    return [event.metrics for event in events]
+
+
+def kept(trainer, params=PARAMS):
+    """The checkpoint of trial 0."""
+    task = Task(trial=0, folder="trials/0", params=params, seed=5)
+    return Checkpoints(trainer._blobs, task.folder, task.identity).load()
+
+
+def job_events(trainer, to_epoch, params, trial=0, seed=5, known=0, structure="s", data="train", pause_at=99):
+    return cohort_events(trainer, to_epoch, {trial: params}, seed - trial, known, structure, data, pause_at)
+
+
+def cohort_events(trainer, to_epoch, params, seed=5, known=0, structure="s", data="train", pause_at=99):
+    """What is told of a job of several trials: params by number; a trial's seed is `seed` plus its number."""
+    tasks = [
+        Task(trial=trial, folder=f"trials/{trial}", params=own, seed=seed + trial, known_epochs=known)
+        for trial, own in params.items()
+    ]
+    events = []
+    job = TrainJob(structure=structure, tasks=tasks, to_epoch=to_epoch, data=data)
+    trainer.train(job, events.append, lambda: len(events) >= pause_at)
+    return events
+
+
+def train_cohort(trainer, to_epoch, params, **options):
+    """Train trials that don't fail together; each one's metrics, epoch by epoch."""
+    epochs = {trial: [] for trial in params}
+    for event in cohort_events(trainer, to_epoch, params, **options):
+        assert not isinstance(event, TrialFailed), event.details
+        epochs[event.trial].append(event.metrics)
+    return epochs
+
+
+def assert_equal(ours, theirs, tolerance=1e-5):
+    assert [sorted(epoch) for epoch in ours] == [sorted(epoch) for epoch in theirs]
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine == pytest.approx(other, abs=tolerance)
+
+
+OPTIMIZERS = [
+    {},
+    {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.05},
+    {"optimizer": "sgd"},
+    {"optimizer": "rmsprop"},
+    {"optimizer": "adamw", "weight_decay": 0.01},
+    {"loss": "categorical_crossentropy"},
+    {"loss": "mean_squared_error"},
+    {"batch_norm": True},
+]
+
+
+@pytest.mark.parametrize("changes", OPTIMIZERS, ids=lambda changes: "-".join(map(str, changes.values())) or "adam")
+def test_a_program_trains_as_fit_does(blobs, tmp_path, changes, monkeypatch):
+    params = PARAMS | changes
+    ours = train(make_trainer(blobs), 3, params)
+    monkeypatch.setattr(training, "build_program", lambda model, batch_size, **_: FitProgram(model, batch_size))
+    theirs = train(make_trainer(blobs), 3, params, trial=1)
+    assert ours[-1].keys() == {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+    assert_equal(ours, theirs, tolerance=1e-3 if "batch_norm" in changes else 1e-5)
+
+
+def test_training_learns(trainer):
+    epochs = train(trainer, 20)
+    assert epochs[-1]["val_accuracy"] > 0.85 > epochs[0]["val_accuracy"]
+
+
+def test_the_same_seed_gives_the_same_trial_and_another_seed_another(blobs):
+    first, second = train(make_trainer(blobs), 2), train(make_trainer(blobs), 2, trial=1)
+    assert_equal(first, second, tolerance=0)
+    assert train(make_trainer(blobs), 2, trial=2, seed=6) != first
+
+
+def test_a_trial_on_a_used_program_is_the_trial_on_a_new_one(blobs, trainer):
+    other = PARAMS | {"dropout": 0.1, "learning_rate": 0.05, "l1": 0.01}
+    train(trainer, 3, other, trial=1, seed=9)
+    again = train(trainer, 3, trial=2)
+    assert len(trainer._machines) == 1
+    assert_equal(again, train(make_trainer(blobs), 3, trial=3), tolerance=1e-7)
+
+
+def test_scalar_parameters_change_the_result_without_a_new_program(trainer):
+    plain = train(trainer, 2)
+    for trial, change in enumerate(({"dropout": 0.0}, {"learning_rate": 0.1}, {"l1": 0.1}), start=1):
+        changed = train(trainer, 2, PARAMS | change, trial=trial)
+        assert changed[0]["train_loss"] != pytest.approx(plain[0]["train_loss"], abs=1e-4)
+    assert len(trainer._machines) == 1
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd", "momentum": 0.9}, {"batch_norm": True}])
+def test_a_trial_in_two_workers_is_the_trial_in_one(blobs, changes):
+    params = PARAMS | changes
+    whole = train(make_trainer(blobs), 5, params)
+    parts = train(make_trainer(blobs), 2, params, trial=1)
+    parts += train(make_trainer(blobs), 5, params, trial=1, known=2)
+    assert_equal(parts, whole, tolerance=1e-7)
+
+
+def test_epochs_that_the_supervisor_missed_are_told_again(blobs):
+    whole = train(make_trainer(blobs), 3)
+    assert_equal(train(make_trainer(blobs), 3, known=1), whole[1:], tolerance=0)
+
+
+def test_a_paused_trial_stops_after_the_epoch_under_way(trainer):
+    assert len(train(trainer, 9, pause_at=2)) == 2
+    assert kept(trainer)[0].epoch == 2
+
+
+def test_the_best_epoch_is_what_is_evaluated(trainer, blobs):
+    epochs = train(trainer, 8, PARAMS | {"learning_rate": 0.3})
+    accuracies = [epoch["val_accuracy"] for epoch in epochs]
+    best = accuracies.index(max(accuracies)) + 1
+    task = Task(trial=0, folder="trials/0", params=PARAMS | {"learning_rate": 0.3}, seed=5)
+    arrays = {"x": "data/x_validation.npy", "y": "data/y_validation.npy"}
+    done = trainer.evaluate(EvaluateJob(structure="s", task=task, best_epoch=best, **arrays))
+    assert done.metrics["accuracy"] == pytest.approx(max(accuracies))
+    assert done.metrics["loss"] == pytest.approx(epochs[best - 1]["val_loss"], abs=1e-5)
+
+
+def test_the_exported_model_is_plain_keras_with_the_best_weights(trainer, blobs, tmp_path):
+    epochs = train(trainer, 3)
+    best = max(range(3), key=lambda index: epochs[index]["val_accuracy"]) + 1
+    task = Task(trial=0, folder="trials/0", params=PARAMS, seed=5)
+    trainer.export(ExportJob(structure="s", task=task, best_epoch=best, output="best.keras"))
+    model = keras.models.load_model(tmp_path / "best.keras")
+    x, y = blobs.array("data/x_validation.npy"), blobs.array("data/y_validation.npy")
+    accuracy = np.mean(np.argmax(model.predict(np.asarray(x), verbose=0), axis=1) == y)
+    assert accuracy == pytest.approx(epochs[best - 1]["val_accuracy"])
+    assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
+
+
+def test_training_and_validation_data_together_have_no_validation(trainer):
+    epochs = train(trainer, 2, data="train+validation")
+    assert epochs[0].keys() == {"train_loss", "train_accuracy"}
+    assert kept(trainer)[0].best_epoch == 2
+
+
+def test_weights_are_counted_without_scalar_parameters(trainer):
+    task = Task(trial=0, folder="trials/0", params=PARAMS, seed=5)
+    done = trainer.train(TrainJob(structure="s", tasks=[task], to_epoch=1), lambda event: None, lambda: False)
+    assert done.weights == 16 * 8 + 8 + 8 * 3 + 3
+
+
+def test_weighted_f1_can_be_the_monitor(blobs):
+    epochs = train(make_trainer(blobs, monitor="val_f1"), 2)
+    assert {"val_f1", "train_f1"} <= epochs[0].keys()
+
+
+def test_a_metric_that_is_no_number_ends_the_trial_with_its_name_and_epoch(trainer):
+    *_, failure = job_events(trainer, 9, PARAMS | {"learning_rate": 1e30})
+    assert isinstance(failure, TrialFailed)
+    assert "nan at epoch" in failure.reason or "inf at epoch" in failure.reason
+
+
+def test_a_monitor_that_the_model_does_not_report_is_refused_after_one_epoch(blobs):
+    with pytest.raises(SearchError, match=r"objective.monitor.*'val_auc'.*it reports .*val_accuracy"):
+        train(make_trainer(blobs, monitor="val_auc"), 3)
+
+
+COHORT = {
+    1: {"dropout": 0.3, "l1": 1e-4, "learning_rate": 0.01},
+    2: {"dropout": 0.0, "l1": 1e-2, "learning_rate": 0.03},
+    3: {"dropout": 0.5, "l1": 1e-6, "learning_rate": 0.001},
+    4: {"dropout": 0.1, "l1": 1e-3, "learning_rate": 0.1},
+    5: {"dropout": 0.4, "l1": 1e-5, "learning_rate": 0.005},
+}
+
+
+def cohort_of(*trials, **changes):
+    return {trial: PARAMS | COHORT[trial] | changes for trial in trials}
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd", "momentum": 0.9}, {"batch_norm": True}])
+def test_a_cohort_trains_as_each_of_its_trials_does_alone(blobs, changes):
+    trials = cohort_of(1, 2, 3, **changes)
+    if "momentum" in changes:
+        trials[2]["momentum"] = 0.5
+    together = train_cohort(make_trainer(blobs), 3, trials)
+    alone = make_trainer(blobs)
+    for trial, params in trials.items():
+        ours = train(alone, 3, params, trial=10 + trial, seed=5 + trial)
+        assert_equal(together[trial], ours, tolerance=1e-3 if "batch_norm" in changes else 1e-5)
+
+
+def test_a_large_cohort_trains_as_fit_does(blobs, monkeypatch):
+    together = train_cohort(make_trainer(blobs), 2, cohort_of(1, 2, 3, 4, 5))
+    monkeypatch.setattr(training, "build_program", lambda model, batch_size, **_: FitProgram(model, batch_size))
+    by_fit = make_trainer(blobs)
+    for trial, params in cohort_of(1, 5).items():
+        assert_equal(together[trial], train(by_fit, 2, params, trial=10 + trial, seed=5 + trial))
+
+
+def test_trials_go_on_from_their_checkpoints_beside_any_others(blobs):
+    trials = cohort_of(1, 2, 3, optimizer="sgd", momentum=0.9)
+    whole = train_cohort(make_trainer(blobs), 4, trials)
+    parts = make_trainer(blobs)
+    begun = train_cohort(parts, 1, {11: trials[1], 12: trials[2]}, seed=-5)
+    begun |= train_cohort(parts, 2, {13: trials[3]}, seed=-5)
+    ended = train_cohort(make_trainer(blobs), 4, {12: trials[2], 13: trials[3], 11: trials[1]}, seed=-5, known=2)
+    for trial in (1, 2, 3):
+        assert_equal((begun[10 + trial] + ended[10 + trial])[-4:], whole[trial][-4:])
+
+
+def test_a_trial_that_diverges_fails_and_leaves_its_cohort_as_it_is(blobs):
+    trials = cohort_of(1, 2, 3)
+    whole = train_cohort(make_trainer(blobs), 3, trials)
+    trials[2]["learning_rate"] = 1e30
+    events = cohort_events(make_trainer(blobs), 3, {trial + 10: own for trial, own in trials.items()}, seed=-5)
+    (failure,) = [event for event in events if isinstance(event, TrialFailed)]
+    assert failure.trial == 12
+    assert "epoch" in failure.reason
+    for trial in (1, 3):
+        assert_equal([e.metrics for e in events if e.trial == 10 + trial], whole[trial])
+
+
+def test_a_trial_that_cannot_begin_fails_and_its_cohort_trains_without_it(trainer):
+    trials = cohort_of(1, 2, 3)
+    trials[2]["dropout"] = 1.5
+    events = cohort_events(trainer, 2, trials)
+    (failure,) = [event for event in events if isinstance(event, TrialFailed)]
+    assert (failure.trial, "params.dropout" in failure.reason) == (2, True)
+    assert {(event.trial, event.epoch) for event in events if event is not failure} == {(1, 1), (1, 2), (3, 1), (3, 2)}
+
+
+def test_a_paused_cohort_ends_the_epoch_of_each_trial_that_has_begun_it(trainer):
+    events = cohort_events(trainer, 9, cohort_of(1, 2, 3), pause_at=4)
+    epochs = {trial: [event.epoch for event in events if event.trial == trial] for trial in (1, 2, 3)}
+    together = trainer._machines["s"].program.capacity >= 3
+    assert epochs == ({1: [1, 2], 2: [1, 2], 3: [1, 2]} if together else {1: [1, 2, 3, 4], 2: [], 3: []})
+
+
+def test_many_rows_are_validated_as_fit_does(tmp_path, monkeypatch):
+    large = make_blobs(tmp_path, validation=1100)  # two batches of 512 and a remainder
+    ours = train(make_trainer(large), 1)
+    monkeypatch.setattr(training, "build_program", lambda model, batch_size, **_: FitProgram(model, batch_size))
+    assert_equal(ours, train(make_trainer(large), 1, trial=1))
+
+
+def test_a_model_that_cannot_be_built_fails_its_trial_alone(trainer):
+    (failure,) = job_events(trainer, 1, PARAMS | {"activation": "no_such"}, structure="other")
+    assert isinstance(failure, TrialFailed)
+    assert "no_such" in failure.reason + failure.details
+    assert len(train(trainer, 1, trial=1)) == 1
+
+
+def test_data_too_large_for_the_device_is_trained_by_fit(blobs):
+    trainer = make_trainer(blobs, resident_bytes=10)
+    assert_equal(train(trainer, 2), train(make_trainer(blobs), 2, trial=1))
+    assert [type(machine.program) for machine in trainer._machines.values()] == [FitProgram]
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles always")
+def test_xla_gives_the_same_trial(blobs):
+    params = PARAMS | {"dropout": 0.0}  # XLA draws other random numbers from the same seed
+    assert_equal(
+        train(make_trainer(blobs), 2, params | {"jit_compile": True}), train(make_trainer(blobs), 2, params, trial=1)
+    )
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_keeps_weights_in_full(trainer, precision):
+    epochs = train(trainer, 2, PARAMS | {"precision": precision}, structure=precision)
+    assert all(np.isfinite(value) for value in epochs[-1].values())
+    _, state = kept(trainer, PARAMS | {"precision": precision})
+    assert state[0].dtype == np.float32
+
+
+def test_class_weights_are_those_of_fit(blobs, monkeypatch):
+    rows = np.arange(ROWS)
+    labels = np.where(rows % 6 == 0, 1, np.where(rows % 6 == 1, 2 * (rows % 4 == 1), 0))
+    blobs.put_array("data/y_train.npy", labels.astype(np.int32))
+    params = PARAMS | {"dropout": 0.0, "class_weight": "balanced"}
+    program = train(make_trainer(blobs), 2, params)
+    unweighted = train(make_trainer(blobs), 2, PARAMS | {"dropout": 0.0}, trial=1)
+    fit = train(make_trainer(blobs, resident_bytes=0), 2, params, trial=2)
+    for ours, keras_own, plain in zip(program, fit, unweighted, strict=True):
+        assert ours == pytest.approx(keras_own, abs=1e-5)
+        assert ours["train_loss"] != pytest.approx(plain["train_loss"], abs=1e-3)

@@ -1,0 +1,195 @@
+"""The program as its user runs it: real processes, real Keras."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from running import stored
+
+from reports.diagnosis import read
+from studies.store import sqlite_url
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--trials", "5", "--set", "hyperband.max_resource=3", "--set", "retrain.seeds=2"]
+
+
+def command(*words):
+    return [sys.executable, "-m", "search", *map(str, words)]
+
+
+def environment(**changes):
+    return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120", **changes}
+
+
+def toprung(*words, cwd, **changes):
+    done = subprocess.run(
+        command(*words), cwd=cwd, capture_output=True, text=True, check=False, env=environment(**changes)
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A folder with a finished small run of the study `digits`, and what it printed."""
+    folder = tmp_path_factory.mktemp("digits")
+    return folder, toprung("run", "digits", *SMALL, cwd=folder)
+
+
+def test_a_run_prints_the_leaderboard_what_it_means_and_where_its_files_are(digits):
+    _, printed = digits
+    assert "retrained" in printed
+    assert "5 configurations were compared" in printed
+    assert "Retrained 2 times on train+validation" in printed
+    assert "In runs/digits: leaderboard.csv, report.html, best.keras, best.json" in printed
+
+
+def test_the_leaderboard_reads_back_in_pandas(digits):
+    table = pd.read_csv(digits[0] / "runs" / "digits" / "leaderboard.csv")
+    assert len(table) == 6
+    assert table["val_accuracy"].dropna().between(0, 1).all()
+    assert list(table["state"])[-1] == "retrained"
+    complete = table[table["state"] == "complete"]
+    assert (complete["gap"] - (complete["val_accuracy"] - complete["test_accuracy"])).abs().max() < 1e-6
+
+
+def test_the_best_model_loads_in_keras_without_toprung(digits, tmp_path):
+    best = digits[0] / "runs" / "digits"
+    about = json.loads((best / "best.json").read_text())
+    code = "import keras, json, sys; m = keras.models.load_model(sys.argv[1]); print(m.count_params(), m.input_shape)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(best / "best.keras")],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split()[0] == str(about["model"]["weights"])
+    assert about["model"]["metrics"].keys() == {"train_accuracy", "train_loss", "test_accuracy", "test_loss"}
+
+
+def test_the_close_look_at_the_winner_is_of_the_model_that_is_kept(digits):
+    folder = digits[0] / "runs" / "digits"
+    diagnosis, about = read(folder / "diagnosis.npz"), json.loads((folder / "best.json").read_text())
+    assert diagnosis.accuracy == pytest.approx(about["model"]["metrics"]["test_accuracy"], abs=1e-6)
+    assert sum(layer.count for layer in diagnosis.layers) == about["model"]["weights"]
+    assert "Confusion matrix" in (folder / "report.html").read_text()
+
+
+def test_any_optuna_tool_reads_the_store(digits):
+    url = sqlite_url(digits[0] / "runs" / "studies.db")
+    study = optuna.load_study(study_name="digits", storage=url)
+    assert len(study.trials) == 5
+    for trial in study.trials:
+        assert list(trial.intermediate_values) == list(range(1, len(trial.intermediate_values) + 1))
+        assert {"bracket", "epochs", "best_epoch", "val_accuracy", "train_accuracy", "weights", "seconds"} <= set(
+            trial.user_attrs
+        )
+    assert study.best_value == max(t.value for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE)
+    assert "params_learning_rate" in study.trials_dataframe().columns
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_so_and_goes_on_with_the_same_command(tmp_path, sent, code):
+    words = ["run", "digits", "--workers", "1", *SMALL]
+    process = subprocess.Popen(
+        command(*words), cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while not list(tmp_path.glob("runs/digits/trials/*/epoch-*")):
+        time.sleep(0.05)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, "goes on from here" in said) == (code, True)
+    assert toprung("status", cwd=tmp_path).count("interrupted") == 1
+    toprung(*words, cwd=tmp_path)
+    assert len(stored(tmp_path / "runs", "digits").trials) == 5
+
+
+def test_json_lines_tell_a_script_everything(tmp_path):
+    lines = toprung("run", "xor", "--json", "--trials", "2", "--set", "retrain.seeds=1", cwd=tmp_path).splitlines()
+    events = [json.loads(line) for line in lines]
+    assert events[0]["event"] == "study"
+    assert events[-1]["event"] == "done"
+    assert {"worker", "trial", "epoch", "rung", "phase"} <= {event["event"] for event in events}
+
+
+def test_jax_runs_the_same_study(tmp_path):
+    pytest.importorskip("jax")
+    toprung("run", "digits", "--backend", "jax", *SMALL, cwd=tmp_path)
+    record = stored(tmp_path / "runs", "digits")
+    assert max(trial.value for trial in record.trials) > 0.7
+
+
+def test_a_searched_trial_is_repeated_by_retraining_on_its_own_split(digits):
+    folder, _ = digits
+    toprung("retrain", "digits", "--data", "train", "--seeds", "1", cwd=folder)
+    record = stored(folder / "runs", "digits")
+    (again,) = [row for row in record.retrained if row.data == "train"]
+    searched = record.trials[again.trial]
+    assert again.metrics["val_accuracy"] == pytest.approx(searched.value, abs=1e-6)
+    assert again.metrics["val_loss"] == pytest.approx(searched.metrics["val_loss"], abs=1e-5)
+
+
+def test_doctor_finds_this_machine_ready(tmp_path):
+    found = json.loads(toprung("doctor", "--json", cwd=tmp_path))
+    assert found["problems"] == []
+    assert found["packages"]["keras"]
+
+
+def test_plan_probes_the_time_of_an_epoch(tmp_path):
+    found = json.loads(toprung("plan", "digits", "--json", cwd=tmp_path))
+    assert 0 < found["epoch_seconds"] < 10
+    assert list(tmp_path.iterdir()) == []
+
+
+OWN_MODEL = """
+import keras
+
+def build_model(params, input_shape, classes):
+    inputs = keras.Input(input_shape)
+    x = keras.layers.Dense(params["width"], activation="relu")(keras.layers.Flatten()(inputs))
+    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(x))
+"""
+
+OWN_SPACE = """
+model = "{model}"
+[parameters]
+width = {{ type = "int", low = 8, high = 32, log = true, step = 2 }}
+learning_rate = {{ type = "float", low = 1e-3, high = 1e-1, log = true }}
+"""
+
+
+def own_study(folder, model):
+    (folder / "mine.py").write_text(OWN_MODEL)
+    (folder / "space.toml").write_text(OWN_SPACE.format(model=model))
+    path = folder / "study.toml"
+    path.write_text('name = "own"\nspace = "space.toml"\n[data]\nsource = "digits"\n[hyperband]\nmax_resource = 3\n')
+    return path
+
+
+def test_a_model_of_the_users_own_is_searched_and_exported(tmp_path):
+    path = own_study(tmp_path, "mine:build_model")
+    (tmp_path / "elsewhere").mkdir()
+    toprung("run", path, "--trials", "3", "--set", "retrain.seeds=1", cwd=tmp_path / "elsewhere")
+    record = stored(tmp_path / "elsewhere" / "runs", "own")
+    assert {trial.state for trial in record.trials} <= {"complete", "pruned"}
+    assert (tmp_path / "elsewhere" / "runs" / "own" / "best.keras").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("nosuch.module:build", "cannot import nosuch.module"), ("mine:biuld_model", 'did you mean "build_model"')],
+)
+def test_a_model_that_cannot_be_imported_is_refused_and_leaves_nothing(tmp_path, model, said):
+    path = own_study(tmp_path, model)
+    done = subprocess.run(
+        command("run", path), cwd=tmp_path, capture_output=True, text=True, check=False, env=environment()
+    )
+    assert (done.returncode, done.stderr.startswith("error: model: "), said in done.stderr) == (2, True, True)
+    assert not (tmp_path / "runs").exists()
