@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from reports.words import counted, scalar
 from spaces import validate
 from studies.plan import Hyperband
 from studies.promotion import explain
@@ -44,10 +45,9 @@ def explanation_text(found: dict[str, Any]) -> RenderableType:
     """The same for a person."""
     value = "" if found["value"] is None else f", {found['monitor']} {found['value']:.4f}"
     bracket = "" if found["bracket"] is None else f", bracket {found['bracket']}"
-    head = (
-        f"trial {found['trial']} of {found['study']}: {found['state']} after {found['epochs']} epochs{value}{bracket}"
-    )
-    params = ", ".join(f"{name} = {value}" for name, value in found["params"].items())
+    epochs = counted(found["epochs"], "epoch")
+    head = f"trial {found['trial']} of {found['study']}: {found['state']} after {epochs}{value}{bracket}"
+    params = ", ".join(f"{name} = {scalar(value)}" for name, value in found["params"].items())
     lines: list[RenderableType] = [head, f"  {params}"]
     if found["reason"]:
         lines.append(f"  {found['reason']}")

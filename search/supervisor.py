@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
+from reports.words import counted
 from search.agenda import Agenda, Rule
 from search.devices import memory_bytes
 from search.errors import Interrupted, SearchError
@@ -249,7 +250,7 @@ class Supervisor:
         value = flight.record.value
         self._rule.arrive(number, flight.epochs, value if value is not None else math.nan)
         if self._rule.out(number):
-            flight.ends("pruned", f"stopped by Optuna's pruner after {flight.epochs} epochs")
+            flight.ends("pruned", f"stopped by Optuna's pruner after {counted(flight.epochs, 'epoch')}")
         self._logbook.save(flight)
         self._observe("rung", trial=number, epoch=flight.epochs, value=value, state=flight.record.state)
 
@@ -349,7 +350,7 @@ class Supervisor:
         standing = set(self._rule.paused())
         for number, flight in sorted(self._logbook.flights.items()):
             why = "outranked at its rung" if number in standing else "the time was up"
-            flight.ends("pruned", f"stopped after {flight.epochs} epochs: {why}")
+            flight.ends("pruned", f"stopped after {counted(flight.epochs, 'epoch')}: {why}")
             self._logbook.save(flight)
 
 

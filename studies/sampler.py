@@ -1,8 +1,7 @@
 """New params for a study: a sampler seeded for each trial that learns from every trial, paused ones too."""
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from decimal import Decimal
 from importlib.util import find_spec
 from itertools import pairwise
@@ -11,7 +10,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
@@ -27,6 +25,7 @@ from studies.evolution import Evolution
 from studies.grid import Grid, Key, endless, key
 from studies.ladder import Ladder
 from studies.plan import SamplerPlan
+from studies.quiet import quiet
 from studies.records import Direction, Params, TrialRecord
 
 _ATTEMPTS = 5  # draws of the sampler before something else than its next wish is proposed
@@ -227,22 +226,11 @@ class _Shown(Study):
 def _trial(sampler: BaseSampler, direction: Direction, shown: Sequence[FrozenTrial]) -> Trial:
     """A trial, numbered 0 in a study of its own, whose values the sampler draws."""
     storage = InMemoryStorage()
-    with _quiet():
+    with quiet():
         study_id = storage.create_new_study([StudyDirection[direction.upper()]], "shown")
     study = _Shown("shown", storage, sampler=sampler)
     study.shown = shown
     return Trial(study, storage.create_new_trial(study_id))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Optuna's line about a new study."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
 
 
 class _Asked:

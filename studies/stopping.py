@@ -10,6 +10,7 @@ from optuna.trial import TrialState, create_trial
 
 from studies.ladder import Ladder
 from studies.promotion import Step
+from studies.quiet import quiet
 from studies.records import Direction, TrialRecord
 
 
@@ -29,12 +30,13 @@ class Stopping:
         self._top = ladder.max_resource
         self._rungs = ladder.rungs(0)
         pruner = HyperbandPruner(ladder.min_resource, ladder.max_resource, ladder.reduction_factor)
-        self._study = optuna.create_study(
-            storage=optuna.storages.InMemoryStorage(),
-            study_name=study_name,
-            direction=StudyDirection[direction.upper()],
-            pruner=pruner,
-        )
+        with quiet():
+            self._study = optuna.create_study(
+                storage=optuna.storages.InMemoryStorage(),
+                study_name=study_name,
+                direction=StudyDirection[direction.upper()],
+                pruner=pruner,
+            )
         self._ready: list[Step] = []
         self._running: dict[int, Step] = {}
         self._stopped: set[int] = set()
