@@ -199,6 +199,7 @@ def workload(loaded: LoadedStudy, splits: SearchSplits, blobs: Blobs, slots: Seq
         offset=splits.offset,
         threads=slots[0].threads,
         resident_bytes=int(memory_bytes() * _MEMORY_SHARE / len(slots)),
+        epochs=loaded.plan.hyperband.max_resource,
         paths=[str(loaded.path.parent.absolute()), str(Path.cwd())],
     )
 

@@ -27,6 +27,7 @@ class Workload(_Message):
         offset: See `scale`.
         threads: Processor threads for this worker.
         resident_bytes: Splits larger than this stay out of the device's memory; `fit` then streams them.
+        epochs: Of a trial that goes all the way.
         paths: Folders where a user's own module may be found.
     """
 
@@ -40,6 +41,7 @@ class Workload(_Message):
     offset: float | list[float]
     threads: int
     resident_bytes: int
+    epochs: int = 1
     paths: list[str] = []
 
 

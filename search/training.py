@@ -52,6 +52,7 @@ from search.programs import (
 from search.programs.fit import FitProgram
 from search.progress import Progress
 from search.scalars import Scalars, is_scalar, make_optimizer
+from search.schedules import Span
 from search.seeds import derive
 
 _KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
@@ -305,7 +306,7 @@ class KerasTrainer:
         scalars = Scalars.variable(params)
         model = build(self._workload.model, scalars=scalars, **self._shape(task))
         model.compile(
-            optimizer=make_optimizer(str(params["optimizer"]), params, scalars),
+            optimizer=make_optimizer(str(params["optimizer"]), params, scalars, self._span(params)),
             loss=make_loss(str(params["loss"]), self._workload.classes, scalars),
             metrics=_metrics(self._workload.monitor, self._workload.classes),
             jit_compile=False,  # the program around it decides
@@ -319,6 +320,10 @@ class KerasTrainer:
             return FitProgram(model, batch_size, self._class_weights(params))
         jit_compile = params["jit_compile"] is True
         return build_program(model, batch_size, jit_compile=jit_compile, class_weights=self._class_weights(params))
+
+    def _span(self, params: dict[str, Any]) -> Span:
+        rows = len(self._split("train")[1])
+        return Span(self._workload.epochs, math.ceil(rows / int(params["batch_size"])))
 
     def _class_weights(self, params: dict[str, Any]) -> NDArray[np.float32] | None:
         """What each class weighs, by the training split: shape (classes,)."""

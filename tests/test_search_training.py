@@ -61,6 +61,7 @@ def make_trainer(blobs, **changes):
         "offset": 0.0,
         "threads": 1,
         "resident_bytes": 10**9,
+        "epochs": 5,
     }
     return KerasTrainer(Workload(**told | changes))
 
@@ -119,6 +120,10 @@ OPTIMIZERS = [
     {"loss": "categorical_crossentropy"},
     {"loss": "mean_squared_error"},
     {"batch_norm": True},
+    {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "learning_rate": 0.05},
+    {"schedule": "step", "schedule_every": 1, "schedule_factor": 0.5},
+    {"optimizer": "sgd", "schedule": "exponential", "schedule_every": 4, "schedule_unit": "step"},
+    {"optimizer": "rmsprop", "schedule": "cosine"},
 ]
 
 
@@ -159,7 +164,38 @@ def test_scalar_parameters_change_the_result_without_a_new_program(trainer):
     assert len(trainer._machines) == 1
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd", "momentum": 0.9}, {"batch_norm": True}])
+def test_a_schedule_s_numbers_change_the_result_without_a_new_program(trainer):
+    params = PARAMS | {"schedule": "step", "schedule_every": 1, "schedule_factor": 0.5}
+    first = train(trainer, 3, params)
+    for trial, change in enumerate(({"schedule_every": 2}, {"schedule_factor": 0.1}, {"learning_rate": 0.02}), start=1):
+        changed = train(trainer, 3, params | change, trial=trial)
+        assert changed[2]["train_loss"] != pytest.approx(first[2]["train_loss"], abs=1e-4)
+    assert len(trainer._machines) == 1
+
+
+def test_a_rate_that_falls_to_nothing_ends_learning(trainer):
+    params = PARAMS | {"schedule": "step", "schedule_every": 2, "schedule_factor": 1e-9}
+    _, second, third, fourth = (epoch["val_loss"] for epoch in train(trainer, 4, params))
+    assert second == pytest.approx(third, abs=1e-6) == pytest.approx(fourth, abs=1e-6)
+
+
+def test_a_schedule_by_epochs_acts_at_the_same_step_whatever_is_trained_on(blobs):
+    """An epoch of training and validation data has 7 batches and one of the training split 5."""
+    params = PARAMS | {"schedule": "step", "schedule_every": 1, "schedule_factor": 0.5, "schedule_unit": "epoch"}
+    by_step = params | {"schedule_every": 5, "schedule_unit": "step"}
+    both = {"data": "train+validation"}
+    assert_equal(train(make_trainer(blobs), 3, params, **both), train(make_trainer(blobs), 3, by_step, trial=1, **both))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"batch_norm": True},
+        {"schedule": "exponential", "schedule_every": 3, "schedule_factor": 0.3},
+    ],
+)
 def test_a_trial_in_two_workers_is_the_trial_in_one(blobs, changes):
     params = PARAMS | changes
     whole = train(make_trainer(blobs), 5, params)
@@ -242,7 +278,9 @@ def cohort_of(*trials, **changes):
     return {trial: PARAMS | COHORT[trial] | changes for trial in trials}
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd", "momentum": 0.9}, {"batch_norm": True}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "sgd", "momentum": 0.9}, {"batch_norm": True}, {"schedule": "cosine"}]
+)
 def test_a_cohort_trains_as_each_of_its_trials_does_alone(blobs, changes):
     trials = cohort_of(1, 2, 3, **changes)
     if "momentum" in changes:
