@@ -166,6 +166,7 @@ def make_recipe(loaded: LoadedStudy) -> Recipe:
         defaults=plan.training.model_dump(exclude_none=True),
         structure=lambda params: _structure(space, params),
         seed=plan.sampler.seed,
+        seeds=plan.objective.seeds,
     )
 
 

@@ -106,9 +106,15 @@ class DataPlan(_Section):
 
 
 class Objective(_Section):
-    """`[objective]`: what trials are ranked by, measured on the validation split."""
+    """`[objective]`: what trials are ranked by, measured on the validation split.
+
+    Attributes:
+        monitor: The metric.
+        seeds: Trainings of every trial, each with a seed of its own; all that is known of the trial is their mean.
+    """
 
     monitor: Literal["val_accuracy", "val_loss", "val_f1"] = "val_accuracy"
+    seeds: Annotated[int, Field(ge=1, le=100)] = 1
 
     @property
     def direction(self) -> Direction:
@@ -289,6 +295,8 @@ def fingerprint(plan: StudyPlan, space: Space) -> dict[str, Any]:
     for key in ("class_weight", "schedule"):
         if sections["training"][key] == "none":
             del sections["training"][key]  # studies from before there was the key are the same as ever
+    if plan.objective.seeds == 1:
+        del sections["objective"]["seeds"]
     kept: dict[str, Any] = json.loads(json.dumps({"space": space.canonical(), **sections}))
     return kept
 

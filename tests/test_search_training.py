@@ -339,6 +339,52 @@ def test_a_paused_cohort_ends_the_epoch_of_each_trial_that_has_begun_it(trainer)
     assert epochs == ({1: [1, 2], 2: [1, 2], 3: [1, 2]} if together else {1: [1, 2, 3, 4], 2: [], 3: []})
 
 
+def seeds_events(trainer, to_epoch, params=PARAMS, *, known=0, seeds=3, trial=20):
+    """What is told of a trial that is trained with several seeds, the first of which is 5."""
+    events, folder = [], f"trials/{trial}"
+    task = Task(trial=trial, folder=folder, params=params, seed=5, seeds=seeds, known_epochs=known)
+    trainer.train(TrainJob(structure="s", tasks=[task], to_epoch=to_epoch), events.append, lambda: False)
+    return task, events
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_trial_of_several_seeds_is_the_mean_of_trials_with_these_seeds(blobs, monkeypatch, together):
+    if together and keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow trains one at a time")
+    monkeypatch.setattr(training, "faster_together", lambda: 16 if together else 1)
+    trainer = make_trainer(blobs)
+    task, events = seeds_events(trainer, 3)
+    each = [train(trainer, 3, trial=place, seed=seed) for place, seed in enumerate(task.each_seed)]
+    assert task.each_seed[0] == 5
+    for epoch, event in enumerate(events):
+        values = [own[epoch]["val_accuracy"] for own in each]
+        assert event.metrics["val_accuracy"] == pytest.approx(np.mean(values), abs=1e-5)
+        assert event.metrics["val_accuracy_spread"] == pytest.approx(np.std(values, ddof=1), abs=1e-5)
+        assert event.metrics["train_loss"] == pytest.approx(np.mean([own[epoch]["train_loss"] for own in each]), 1e-4)
+
+
+def test_a_trial_of_several_seeds_goes_on_from_its_checkpoint(blobs):
+    _, whole = seeds_events(make_trainer(blobs), 3)
+    _, begun = seeds_events(make_trainer(blobs), 1, trial=21)
+    _, ended = seeds_events(make_trainer(blobs), 3, trial=21, known=1)
+    assert_equal([event.metrics for event in begun + ended], [event.metrics for event in whole], tolerance=1e-6)
+
+
+def test_the_best_weights_of_every_seed_are_scored_and_averaged(trainer):
+    task, events = seeds_events(trainer, 4, PARAMS | {"learning_rate": 0.3})
+    accuracies = [event.metrics["val_accuracy"] for event in events]
+    best = accuracies.index(max(accuracies)) + 1
+    arrays = {"x": "data/x_validation.npy", "y": "data/y_validation.npy"}
+    done = trainer.evaluate(EvaluateJob(structure="s", task=task, best_epoch=best, **arrays))
+    assert done.metrics["accuracy"] == pytest.approx(max(accuracies))
+
+
+def test_a_trial_fails_where_one_of_its_seeds_does(trainer):
+    _, (failure,) = seeds_events(trainer, 3, PARAMS | {"learning_rate": 1e30})
+    assert isinstance(failure, TrialFailed)
+    assert "epoch" in failure.reason
+
+
 def test_many_rows_are_validated_as_fit_does(tmp_path, monkeypatch):
     large = make_blobs(tmp_path, validation=1100)  # two batches of 512 and a remainder
     ours = train(make_trainer(large), 1)

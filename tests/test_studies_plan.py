@@ -388,7 +388,7 @@ def test_budget_retraining_leaderboard_and_enqueued_params_may_change(study):
     assert differences(fingerprint(before.plan, before.space), fingerprint(after.plan, after.space)) == []
 
 
-def test_a_study_from_before_there_were_class_weights_goes_on_without_them(study):
+def test_a_study_from_before_there_were_class_weights_and_seeds_goes_on_without_them(study):
     loaded = load_study(study())
     new = fingerprint(loaded.plan, loaded.space)
     old = json.loads(json.dumps(new))
@@ -399,6 +399,7 @@ def test_a_study_from_before_there_were_class_weights_goes_on_without_them(study
         for name in names:
             del old[section][name]
     assert not {"class_weight", "schedule"} & set(new["training"])
+    assert "seeds" not in new["objective"]
     assert differences(old, new) == []
 
 
