@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reports.words import is_share, printable, scalar, shown, signed
+from reports.words import difference, is_share, printable, scalar, shown, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +63,8 @@ def _writer(name: str, monitored: str) -> Callable[[Any], str]:
         return scalar
     if name == "train_val_gap":
         return lambda value: signed(monitored, value)
+    if name == "val_spread":
+        return lambda value: f"±{difference(monitored, value).removesuffix(' points')}"
     if name == "seconds":
         return lambda value: f"{value:,.1f}"
     if name == "parameters":
@@ -78,4 +80,6 @@ def _header(frame: pd.DataFrame, name: str) -> str:
     unit = " (points)" if is_share(frame.columns[5]) else ""
     if name == "rank":
         return "#"
-    return {"gap": f"gap{unit}", "train_val_gap": f"train-val gap{unit}"}.get(name, name.replace("_", " "))
+    return {"gap": f"gap{unit}", "val_spread": f"val spread{unit}", "train_val_gap": f"train-val gap{unit}"}.get(
+        name, name.replace("_", " ")
+    )

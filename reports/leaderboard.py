@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import ReportError
@@ -27,7 +27,8 @@ def leaderboard(study: StudyRecord, top: int | None = None, sort: str | None = N
     and those without a usable value have none. `val_rank` is the place of a complete or retrained row by its
     validation column, `test_rank` the place by its test column; neither changes the order of rows.
     A retrained row is the mean over its seeds. They share one test split, so `gap_se` is the mean of
-    theirs: it does not shrink with their number.
+    theirs: it does not shrink with their number. Where every trial has several seeds, all of a row is their
+    mean and `val_spread` the standard deviation of the monitor over them.
 
     Args:
         study: What happened.
@@ -71,6 +72,11 @@ def retrained_groups(study: StudyRecord) -> list[list[RetrainRecord]]:
     return sorted(groups.values(), key=lambda group: places.get(group[0].trial, len(places)))
 
 
+def seeds_of(study: StudyRecord) -> int:
+    """How often every trial was trained."""
+    return int((study.plan.get("objective") or {}).get("seeds", 1))
+
+
 def metric_names(study: StudyRecord) -> tuple[str, str]:
     """The metric the study is about, and the other one its leaderboard shows."""
     metric = metric_of(study.monitor)
@@ -92,7 +98,8 @@ def _columns(study: StudyRecord) -> dict[str, str]:
     metric, other = metric_names(study)
     whole = ["rank", "trial", "epochs", "best_epoch", "val_rank", "test_rank", "parameters"]
     names = ["rank", "trial", "state", "epochs", "best_epoch"]
-    names += [f"train_{metric}", f"val_{metric}", f"test_{metric}", "gap", "gap_se", "train_val_gap"]
+    spread = ["val_spread"] if seeds_of(study) > 1 else []
+    names += [f"train_{metric}", f"val_{metric}", *spread, f"test_{metric}", "gap", "gap_se", "train_val_gap"]
     names += [f"val_{other}", f"test_{other}", "val_rank", "test_rank", "parameters", "seconds"]
     kinds = {name: "Int64" if name in whole else "float64" for name in names} | {"state": "category"}
     return kinds | {f"params_{name}": kind for name, kind in _param_kinds(study).items()}
@@ -152,6 +159,7 @@ def _trial_row(study: StudyRecord, trial: TrialRecord, place: int) -> Row:
         "epochs": trial.epochs,
         "best_epoch": trial.best_epoch,
         **_metric_cells(study, {**trial.metrics, **tested, f"val_{metric}": value}),
+        "val_spread": trial.metrics.get(f"{study.monitor}_spread"),
         "gap": trial.test.gap if trial.test else None,
         "gap_se": trial.test.gap_se if trial.test else None,
         "parameters": trial.weights,
@@ -169,6 +177,7 @@ def _retrained_row(study: StudyRecord, group: Sequence[RetrainRecord]) -> Row:
         "state": "retrained",
         "epochs": round(fmean(record.epochs for record in group)),
         **_metric_cells(study, metrics),
+        "val_spread": _spread(record.metrics.get(study.monitor) for record in group),
         "gap": mean(record.gap for record in group),
         "gap_se": mean(record.gap_se for record in group),
         "parameters": group[0].weights,
@@ -181,6 +190,11 @@ def mean(values: Iterable[float | None]) -> float | None:
     """The mean of the numbers there are; None where there are none."""
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
+
+
+def _spread(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return stdev(known) if len(known) > 1 else None
 
 
 def _metric_cells(study: StudyRecord, metrics: Mapping[str, float | None]) -> Row:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from reports.gaps import gap_from_rates
-from reports.leaderboard import is_ranked, metric_names, ranked, retrained_groups
+from reports.leaderboard import is_ranked, metric_names, ranked, retrained_groups, seeds_of
 from reports.words import counted, difference, is_share, listed, printable, scalar, shown, spoken
 from studies.records import RetrainRecord, StudyRecord, TrialRecord, TrialState
 
@@ -53,9 +53,18 @@ def _winner(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
             "No trial with a usable value has trained to the end. Of those that came furthest, trial "
             f"{best.number} is the best: {value} after {counted(best.epochs, 'epoch')}{_params(best)}."
         )
+    value += _over_seeds(study, best)
     verb = "won" if study.state == "finished" else "leads so far"
     at = "" if best.best_epoch is None else f" at epoch {best.best_epoch} of {best.epochs}"
     return f"Trial {best.number} {verb}: {value}{at}{_params(best)}."
+
+
+def _over_seeds(study: StudyRecord, trial: TrialRecord) -> str:
+    spread = trial.metrics.get(f"{study.monitor}_spread")
+    if spread is None:
+        return ""
+    metric, _ = metric_names(study)
+    return f" (mean of {seeds_of(study)} seeds, standard deviation {difference(metric, spread)})"
 
 
 def _params(trial: TrialRecord) -> str:
@@ -162,7 +171,8 @@ def _score(name: str, group: Sequence[RetrainRecord], before: Mapping[str, float
 
 def _spent(study: StudyRecord) -> str:
     spent = sum(trial.epochs for trial in study.trials)
-    text = f"The search trained {counted(spent, 'epoch')}"
+    each = f", {seeds_of(study)} seeds each" if seeds_of(study) > 1 else ""
+    text = f"The search trained {counted(spent, 'epoch')}{each}"
     most: int = (study.plan.get("hyperband") or {}).get("max_resource") or 0
     full = most * len(study.trials)
     if spent >= full:

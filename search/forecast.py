@@ -100,7 +100,7 @@ def _epoch_seconds(loaded: LoadedStudy, options: Options) -> float:
     check_study(loaded, splits)
     slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())[:1]
     params = {**recipe.defaults, **loaded.space.default()}
-    task = Task(trial=0, folder="trials/00000", params=params, seed=derive(recipe.seed, 0))
+    task = Task(trial=0, folder="trials/00000", params=params, seed=derive(recipe.seed, 0), seeds=recipe.seeds)
     job = TrainJob(structure="probe", tasks=[task], to_epoch=_PROBE_EPOCHS)
     with tempfile.TemporaryDirectory() as folder:
         pool = start_pool(options, slots, Path(folder))

@@ -166,6 +166,7 @@ def make_recipe(loaded: LoadedStudy) -> Recipe:
         defaults=plan.training.model_dump(exclude_none=True),
         structure=lambda params: _structure(space, params),
         seed=plan.sampler.seed,
+        seeds=plan.objective.seeds,
     )
 
 
@@ -199,6 +200,7 @@ def workload(loaded: LoadedStudy, splits: SearchSplits, blobs: Blobs, slots: Seq
         offset=splits.offset,
         threads=slots[0].threads,
         resident_bytes=int(memory_bytes() * _MEMORY_SHARE / len(slots)),
+        epochs=loaded.plan.hyperband.max_resource,
         paths=[str(loaded.path.parent.absolute()), str(Path.cwd())],
     )
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from search.seeds import repeated
+
 Scalar = bool | int | float | str
 
 
@@ -27,6 +29,7 @@ class Workload(_Message):
         offset: See `scale`.
         threads: Processor threads for this worker.
         resident_bytes: Splits larger than this stay out of the device's memory; `fit` then streams them.
+        epochs: Of a trial that goes all the way.
         paths: Folders where a user's own module may be found.
     """
 
@@ -40,6 +43,7 @@ class Workload(_Message):
     offset: float | list[float]
     threads: int
     resident_bytes: int
+    epochs: int = 1
     paths: list[str] = []
 
 
@@ -52,6 +56,7 @@ class Task(_Message):
         params: The plan's training section, overruled by the values drawn for the trial.
         seed: Its weights, shuffles and dropout masks follow from this and the epoch.
         known_epochs: Epochs that the supervisor has recorded; later ones of a checkpoint are reported again.
+        seeds: Trainings whose mean is the trial, the first with `seed`, the others with seeds that follow from it.
     """
 
     trial: int
@@ -59,11 +64,17 @@ class Task(_Message):
     params: dict[str, Scalar]
     seed: int
     known_epochs: int = 0
+    seeds: int = 1
+
+    @property
+    def each_seed(self) -> list[int]:
+        """The seed of each training."""
+        return repeated(self.seed, self.seeds)
 
     @property
     def identity(self) -> str:
-        """Equal for equal params and seed: what a checkpoint of this trial was made of."""
-        return json.dumps([self.params, self.seed], sort_keys=True)
+        """Equal for equal params and seeds: what a checkpoint of this trial was made of."""
+        return json.dumps([self.params, *self.each_seed], sort_keys=True)
 
 
 class TrainJob(_Message):

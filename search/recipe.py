@@ -19,11 +19,13 @@ class Recipe:
         defaults: The plan's training section.
         structure: From all of a task's params to the key of its compiled program.
         seed: The study's; a trial's follows from it and its number.
+        seeds: Trainings of a trial.
     """
 
     defaults: Mapping[str, Any]
     structure: Callable[[Params], str]
     seed: int
+    seeds: int = 1
 
     def task(self, record: TrialRecord) -> Task:
         """The trial for a worker."""
@@ -33,6 +35,7 @@ class Recipe:
             params={**self.defaults, **record.params},
             seed=derive(self.seed, record.number),
             known_epochs=record.epochs,
+            seeds=self.seeds,
         )
 
 

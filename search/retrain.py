@@ -10,7 +10,7 @@ from search.evaluation import Candidate
 from search.messages import ExportJob, Task, TrainJob
 from search.pool import Pool
 from search.recipe import Recipe
-from search.seeds import derive
+from search.seeds import repeated
 from search.signals import StopRequest
 from studies.plan import StudyPlan
 from studies.records import RetrainRecord, TestScore, TrialRecord
@@ -45,7 +45,7 @@ def retrain(
 ) -> list[Repetition]:
     """Train configurations anew with `plan.retrain.seeds` seeds each.
 
-    The first seed is a trial's own: on the training split alone it repeats the search's result.
+    The first seeds are those of the trial: on the training split alone they repeat the search's result.
 
     Args:
         trials: Whose params are used.
@@ -94,11 +94,11 @@ def epochs_for(trial: TrialRecord, data: str, sizes: tuple[int, int]) -> int:
 
 def _job(trial: TrialRecord, plan: StudyPlan, recipe: Recipe, sizes: tuple[int, int], repetition: int) -> TrainJob:
     task = recipe.task(trial)
-    seed = task.seed if repetition == 0 else derive(task.seed, repetition)
+    seed = repeated(task.seed, repetition + 1)[repetition]
     folder = f"retrained/{trial.number:05d}-{plan.retrain.data}-{repetition}"
     return TrainJob(
         structure=recipe.structure(task.params),
-        tasks=[task.model_copy(update={"seed": seed, "folder": folder, "known_epochs": 0})],
+        tasks=[task.model_copy(update={"seed": seed, "seeds": 1, "folder": folder, "known_epochs": 0})],
         to_epoch=epochs_for(trial, plan.retrain.data, sizes),
         data=plan.retrain.data,
     )

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
+from search.optimizers import OPTIMIZERS, VariableRMSprop, VariableSGD, keras_optimizer, variable_of
+from search.schedules import NUMBERS, Schedule, Span
 from spaces.errors import did_you_mean, shown
 
 Scalar = str | int | float | bool
 Params = Mapping[str, Scalar]
 
-Kind = Literal["dropout", "penalty", "learning_rate", "momentum", "weight_decay", "share", "angle"]
-OPTIMIZERS = ("sgd", "rmsprop", "adam", "adamw", "adamax", "lion")
+Kind = Literal["dropout", "penalty", "learning_rate", "momentum", "weight_decay", "share", "angle", "count"]
 _PREFIX = "scalar_"
 _DEFAULTS: dict[str, float] = {"learning_rate": 0.001, "momentum": 0.0}
 
@@ -44,6 +45,7 @@ _LAWS: dict[Kind, _Law] = {
     "weight_decay": _Law("at least 0 and finite", 0.0),
     "share": _Law("at least 0 and below 1", 0.0, 1.0),
     "angle": _Law("of degrees at least 0 and below 360", 0.0, 360.0),
+    "count": _Law("at least 1 and finite", 1.0),
 }
 
 
@@ -99,6 +101,18 @@ class Scalars(ABC):
     def optimizer(self, name: str, *, nesterov: bool) -> Any:
         """A Keras optimizer by its Keras name, one of `OPTIMIZERS`."""
 
+    def schedule(self, optimizer: Any, span: Span) -> None:
+        """Let the learning rate of an optimizer go as the parameter `schedule` says."""
+        kind = str(self._params.get("schedule", "none"))
+        if kind != "none":
+            names = ["learning_rate", *(name for name in NUMBERS if name in self)]
+            numbers = {name: self._number_of(optimizer, name) for name in names}
+            optimizer.learning_rate = Schedule(kind, span, self._params.get("schedule_unit") == "step", numbers)
+
+    @abstractmethod
+    def _number_of(self, optimizer: Any, name: str) -> Any:
+        """A number of a schedule, or a variable of the optimizer that holds it."""
+
     @abstractmethod
     def assign(self, params: Params) -> None:
         """Give every number the value that it has in other params.
@@ -113,20 +127,23 @@ class Scalars(ABC):
         return _value(self._params, name, kind)
 
 
-def make_optimizer(name: str, params: Params, scalars: Scalars) -> Any:
+def make_optimizer(name: str, params: Params, scalars: Scalars, span: Span | None = None) -> Any:
     """The optimizer of a trial.
 
     Args:
         name: One of `OPTIMIZERS`.
         params: `nesterov` is read from them; it changes the program.
         scalars: Gives `learning_rate` (0.001), for sgd and rmsprop `momentum` (0), and `weight_decay` (decoupled;
-            none if it is not among the params, for adamw Keras's 0.004).
+            none if it is not among the params, for adamw Keras's 0.004), and the numbers of a schedule.
+        span: What a schedule is measured by; None for a training of one step.
     Raises:
         SearchError: An unknown name, or a number out of range.
     """
     if name not in OPTIMIZERS:
         raise SearchError(f"optimizer: unknown {shown(name)}{did_you_mean(str(name), OPTIMIZERS)}")
-    return scalars.optimizer(name, nesterov=bool(params.get("nesterov", False)))
+    optimizer = scalars.optimizer(name, nesterov=bool(params.get("nesterov", False)))
+    scalars.schedule(optimizer, span or Span())
+    return optimizer
 
 
 def is_scalar(variable: Any) -> bool:
@@ -172,7 +189,10 @@ class _Plain(Scalars):
             options["nesterov"] = nesterov
         if "weight_decay" in self:
             options["weight_decay"] = self._number("weight_decay", "weight_decay")
-        return _keras_class(name)(**options)
+        return keras_optimizer(name)(**options)
+
+    def _number_of(self, optimizer: Any, name: str) -> Any:
+        return self._number(name, _of_schedule(name))
 
     def assign(self, params: Params) -> None:
         for name, kind in self._kinds.items():
@@ -210,7 +230,7 @@ class _Variable(Scalars):
         elif momentum:
             optimizer = VariableRMSprop(rate, self._number("momentum", "momentum"))
         else:
-            optimizer = _keras_class(name)(learning_rate=rate)
+            optimizer = keras_optimizer(name)(learning_rate=rate)
         self._variables["learning_rate"] = optimizer.learning_rate
         if momentum:
             self._variables["momentum"] = optimizer.momentum_variable
@@ -219,6 +239,10 @@ class _Variable(Scalars):
                 optimizer, self._number("weight_decay", "weight_decay")
             )
         return optimizer
+
+    def _number_of(self, optimizer: Any, name: str) -> Any:
+        self._variables[name] = variable_of(optimizer, _PREFIX + name, self._number(name, _of_schedule(name)))
+        return self._variables[name]
 
     def assign(self, params: Params) -> None:
         values = {name: _value(params, name, self._kinds[name]) for name in self._variables}
@@ -233,6 +257,10 @@ class _Variable(Scalars):
                 _stored(kind, value), dtype="float32", trainable=False, autocast=False, name=_PREFIX + name
             )
         return self._variables[name]
+
+
+def _of_schedule(name: str) -> Kind:
+    return "learning_rate" if name == "learning_rate" else "share" if name == "schedule_factor" else "count"
 
 
 def _stored(kind: Kind, value: float) -> NDArray[np.float32]:
@@ -317,72 +345,7 @@ class VariableActivityPenalty(keras.layers.Layer):  # type: ignore[misc]
         return input_shape
 
 
-class VariableSGD(keras.optimizers.SGD):  # type: ignore[misc]
-    """Gradient descent whose momentum is a variable; with a momentum of 0 it is plain descent."""
-
-    def __init__(self, learning_rate: float, momentum: float, *, nesterov: bool = False) -> None:
-        super().__init__(learning_rate, nesterov=nesterov)
-        self.momentum_variable = _variable_of(self, "momentum", momentum)
-
-    def build(self, variables: Any) -> None:
-        """Create one velocity a weight."""
-        if not self.built:
-            super().build(variables)
-            self.momentums = self.add_optimizer_variables(variables, "momentum")
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Keras's rule with momentum, whatever its value."""
-        step = keras.ops.cast(gradient, variable.dtype) * keras.ops.cast(learning_rate, variable.dtype)
-        momentum = keras.ops.cast(self.momentum_variable, variable.dtype)
-        velocity = self.momentums[self._get_variable_index(variable)]
-        self.assign(velocity, velocity * momentum - step)
-        self.assign_add(variable, velocity * momentum - step if self.nesterov else velocity)
-
-
-class VariableRMSprop(keras.optimizers.RMSprop):  # type: ignore[misc]
-    """RMSprop whose momentum is a variable."""
-
-    def __init__(self, learning_rate: float, momentum: float) -> None:
-        super().__init__(learning_rate)
-        self.momentum_variable = _variable_of(self, "momentum", momentum)
-
-    def build(self, variables: Any) -> None:
-        """Create one mean square and one velocity a weight."""
-        if not self.built:
-            super().build(variables)
-            self.increments = self.add_optimizer_variables(variables, "momentum")
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Keras's rule with momentum, whatever its value."""
-        gradient = keras.ops.cast(gradient, variable.dtype)
-        index = self._get_variable_index(variable)
-        mean_square, increment = self._velocities[index], self.increments[index]
-        self.assign(mean_square, self.rho * mean_square + (1 - self.rho) * keras.ops.square(gradient))
-        step = keras.ops.cast(learning_rate, variable.dtype) * gradient
-        step = step / keras.ops.sqrt(mean_square + self.epsilon)
-        momentum = keras.ops.cast(self.momentum_variable, variable.dtype)
-        self.assign(increment, momentum * increment + step)
-        self.assign_sub(variable, increment)
-
-
 def _with_weight_decay(optimizer: Any, weight_decay: float) -> Any:
     """Let an optimizer take its weight decay from a variable, which Keras casts where it reads it."""
-    optimizer.weight_decay = _variable_of(optimizer, "weight_decay", weight_decay)
+    optimizer.weight_decay = variable_of(optimizer, _PREFIX + "weight_decay", weight_decay)
     return optimizer.weight_decay
-
-
-def _variable_of(optimizer: Any, name: str, value: float) -> Any:
-    initial = keras.initializers.Constant(value)
-    return optimizer.add_variable((), initial, dtype="float32", name=_PREFIX + name)
-
-
-def _keras_class(name: str) -> Any:
-    classes = keras.optimizers
-    return {
-        "sgd": classes.SGD,
-        "rmsprop": classes.RMSprop,
-        "adam": classes.Adam,
-        "adamw": classes.AdamW,
-        "adamax": classes.Adamax,
-        "lion": classes.Lion,
-    }[name]

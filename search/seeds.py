@@ -15,3 +15,8 @@ def derive(seed: int, *path: int) -> int:
     """
     state = np.random.SeedSequence([seed, *path]).generate_state(1)
     return int(state[0]) >> 1
+
+
+def repeated(seed: int, number: int) -> list[int]:
+    """The seeds of a trial's trainings: its own, then others that follow from it."""
+    return [seed, *(derive(seed, index) for index in range(1, number))]

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from search.blobs import Blobs, open_blobs
 from search.checkpoints import Checkpoints
 from search.errors import SearchError
 from search.losses import make_loss
+from search.members import Member, by_member, mean, part
 from search.messages import (
     EpochDone,
     EvaluateJob,
@@ -42,6 +43,7 @@ from search.programs import (
     VALIDATION_BATCH,
     Cohort,
     DeviceArrays,
+    InTurn,
     Program,
     Tensors,
     build_program,
@@ -50,9 +52,8 @@ from search.programs import (
     write,
 )
 from search.programs.fit import FitProgram
-from search.progress import Progress
 from search.scalars import Scalars, is_scalar, make_optimizer
-from search.seeds import derive
+from search.schedules import Span
 
 _KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
 
@@ -87,6 +88,13 @@ class Machine:
         """The states of what dropout and augmentation draw from."""
         return [v for v in self.model.variables if v.name.endswith("seed_generator_state")]
 
+    def cohort(self, tasks: Sequence[Task]) -> Cohort:
+        """For trials that train together; the seeds of one only where that is faster, else they take turns."""
+        places = sum(task.seeds for task in tasks)
+        if len(tasks) == 1 < places and (faster_together() == 1 or places > self.program.capacity):
+            return InTurn(self.program, [*self.state, *self.generators])
+        return self.program.cohort()
+
     def take_weights(self, tensors: Tensors) -> None:
         """Set the model's weights."""
         write(self.model.weights, tensors)
@@ -94,40 +102,6 @@ class Machine:
     def take_state(self, tensors: Tensors) -> None:
         """Set weights and optimizer."""
         write(self.state, tensors)
-
-
-@dataclass(eq=False)
-class Member:
-    """A trial of a cohort in training; its shuffles and random numbers follow from its seed and the epoch alone."""
-
-    task: Task
-    checkpoints: Checkpoints
-    to_epoch: int
-    progress: Progress = field(default_factory=Progress)
-    failed: bool = False
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that comes next."""
-        return self.progress.epoch + 1
-
-    @property
-    def going(self) -> bool:
-        """Whether it trains on; once it has arrived or failed, it keeps its place but counts no more."""
-        return self.progress.epoch < self.to_epoch and not self.failed
-
-    def order(self, rows: int) -> NDArray[np.int32]:
-        """The next epoch's shuffle."""
-        return np.random.default_rng([self.task.seed, self.epoch]).permutation(rows).astype(np.int32)
-
-    def generator_state(self, index: int, dtype: str) -> NDArray[Any]:
-        """Where a generator of random numbers starts the next epoch."""
-        return np.array([derive(self.task.seed, self.epoch, index), 0], dtype)
-
-    def told(self, epoch: int) -> EpochDone:
-        """What the supervisor hears of a completed epoch."""
-        metrics = self.progress.at(epoch)
-        return EpochDone(trial=self.task.trial, epoch=epoch, metrics=metrics, seconds=self.progress.seconds)
 
 
 class KerasTrainer:
@@ -157,16 +131,19 @@ class KerasTrainer:
                 report(_failure(left.popleft(), problem))
                 continue
             weights = machine.weight_count
-            tasks = [left.popleft() for _ in range(min(len(left), machine.program.capacity))]
+            room = max(1, machine.program.capacity // left[0].seeds)
+            tasks = [left.popleft() for _ in range(min(len(left), room))]
             self._train_tasks(job, tasks, report, paused)
         return JobDone(weights=weights)
 
     def evaluate(self, job: EvaluateJob) -> JobDone:
-        """The metrics of a trial's best weights on two arrays."""
-        machine = self._with_best_weights(job)
+        """The metrics of a trial's best weights on two arrays, the mean over its seeds."""
         x, y = self._blobs.array(job.x), self._blobs.array(job.y)
-        metrics = machine.program.validate(machine.program.to_device(x, y))
-        return JobDone(metrics=metrics, weights=machine.weight_count)
+        logs = []
+        for place in range(job.task.seeds):
+            machine = self._with_best_weights(job, place)
+            logs.append(machine.program.validate(machine.program.to_device(x, y)))
+        return JobDone(metrics=mean(logs), weights=machine.weight_count)
 
     def export(self, job: ExportJob) -> JobDone:
         """A trial's best weights as a `.keras` file of ordinary layers."""
@@ -210,27 +187,30 @@ class KerasTrainer:
     def _train_cohort(
         self, machine: Machine, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]
     ) -> None:
-        cohort = machine.program.cohort()
+        cohort = machine.cohort(tasks)
         members = [self._enter(machine, cohort, task, job.to_epoch, report) for task in tasks]
         data = self._data(machine, job.data)
         while (going := sum(member.going for member in members)) and not paused():
             started = time.perf_counter()
             metrics = self._epoch(machine, cohort, members, *data)
             seconds = (time.perf_counter() - started) / going
-            for member, found, state in zip(members, metrics, cohort.read(machine.state), strict=True):
+            states = by_member(members, cohort.read(machine.state))
+            for member, found, own in zip(members, metrics, states, strict=True):
                 if member.going:
-                    report(self._keep(machine, member, found, state, seconds))
+                    report(self._keep(machine, member, found, own, seconds))
 
     def _enter(self, machine: Machine, cohort: Cohort, task: Task, to_epoch: int, report: Report) -> Member:
         """Take a trial up where its checkpoint stands, telling what the supervisor hasn't recorded of it."""
-        machine.prepare(task.params, task.seed)
-        member = Member(task, Checkpoints(self._blobs, task.folder, task.identity), to_epoch)
+        member, state = Member(task, Checkpoints(self._blobs, task.folder, task.identity), to_epoch), None
         if (found := member.checkpoints.load()) is not None:
             member.progress, state = found
-            machine.take_state(state)
             for epoch in range(task.known_epochs + 1, member.epoch):
                 report(member.told(epoch))
-        cohort.enter()
+        for place, seed in enumerate(task.each_seed):
+            machine.prepare(task.params, seed)
+            if state is not None:
+                machine.take_state(part(state, place, task.seeds))
+            cohort.enter()
         return member
 
     def _epoch(
@@ -243,27 +223,38 @@ class KerasTrainer:
     ) -> list[dict[str, float]]:
         """One epoch more of every member; each one's metrics."""
         for index, state in enumerate(machine.generators):
-            cohort.assign(state, [member.generator_state(index, state.dtype) for member in members])
-        logs = cohort.train(train, [member.order(train.rows) for member in members])
+            values = [value for member in members for value in member.generator_states(index, state.dtype)]
+            cohort.assign(state, values)
+        logs = cohort.train(train, [order for member in members for order in member.orders(train.rows)])
         metrics = [_prefixed("train_", log) for log in logs]
         if validation is not None:
             pairs = zip(metrics, cohort.validate(validation), strict=True)
             metrics = [ours | _prefixed("val_", log) for ours, log in pairs]
             self._require_monitor(metrics[0])
-        return metrics
+        return [self._summed_up(own) for own in by_member(members, metrics)]
+
+    def _summed_up(self, metrics: Sequence[dict[str, float]]) -> dict[str, float]:
+        """The mean over a trial's seeds, and the standard deviation of the monitor."""
+        monitor = self._workload.monitor
+        if len(metrics) == 1 or monitor not in metrics[0]:
+            return mean(metrics)
+        spread = float(np.std([one[monitor] for one in metrics], ddof=1))
+        return mean(metrics) | {f"{monitor}_spread": spread}
 
     def _keep(
-        self, machine: Machine, member: Member, metrics: dict[str, float], state: Tensors, seconds: float
+        self, machine: Machine, member: Member, metrics: dict[str, float], states: Sequence[Tensors], seconds: float
     ) -> EpochDone | TrialFailed:
-        """Write down what a member's epoch brought; the news of it."""
+        """Write down what a member's epoch brought, the states of its seeds one after the other; the news of it."""
         wrong = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
         if wrong:
             member.failed = True
             return TrialFailed(trial=member.task.trial, reason=f"{wrong[0]} at epoch {member.epoch}")
         best, workload = member.progress.best_epoch, self._workload
         member.progress = member.progress.after(metrics, workload.monitor, workload.direction, seconds)
-        weights = state[: len(machine.model.weights)] if member.progress.best_epoch != best else None
-        member.checkpoints.save(member.progress, state, weights, durable=not member.going)
+        count = len(machine.model.weights) if member.progress.best_epoch != best else 0
+        weights = [tensor for state in states for tensor in state[:count]] or None
+        everything = [tensor for state in states for tensor in state]
+        member.checkpoints.save(member.progress, everything, weights, durable=not member.going)
         return member.told(member.progress.epoch)
 
     def _require_monitor(self, metrics: dict[str, float]) -> None:
@@ -305,7 +296,7 @@ class KerasTrainer:
         scalars = Scalars.variable(params)
         model = build(self._workload.model, scalars=scalars, **self._shape(task))
         model.compile(
-            optimizer=make_optimizer(str(params["optimizer"]), params, scalars),
+            optimizer=make_optimizer(str(params["optimizer"]), params, scalars, self._span(params)),
             loss=make_loss(str(params["loss"]), self._workload.classes, scalars),
             metrics=_metrics(self._workload.monitor, self._workload.classes),
             jit_compile=False,  # the program around it decides
@@ -319,6 +310,10 @@ class KerasTrainer:
             return FitProgram(model, batch_size, self._class_weights(params))
         jit_compile = params["jit_compile"] is True
         return build_program(model, batch_size, jit_compile=jit_compile, class_weights=self._class_weights(params))
+
+    def _span(self, params: dict[str, Any]) -> Span:
+        rows = len(self._split("train")[1])
+        return Span(self._workload.epochs, math.ceil(rows / int(params["batch_size"])))
 
     def _class_weights(self, params: dict[str, Any]) -> NDArray[np.float32] | None:
         """What each class weighs, by the training split: shape (classes,)."""
@@ -343,11 +338,12 @@ class KerasTrainer:
             "folder": Path(self._workload.paths[0]) if self._workload.paths else Path(),
         }
 
-    def _with_best_weights(self, job: EvaluateJob | ExportJob | PredictJob) -> Machine:
+    def _with_best_weights(self, job: EvaluateJob | ExportJob | PredictJob, place: int = 0) -> Machine:
+        """The trial's model with the best weights of one of its seeds."""
         machine = self._machine(job.structure, job.task)
-        machine.prepare(job.task.params, job.task.seed)
+        machine.prepare(job.task.params, job.task.each_seed[place])
         best = Checkpoints(self._blobs, job.task.folder).best(job.best_epoch)
-        machine.take_weights(best)
+        machine.take_weights(part(best, place, job.task.seeds))
         return machine
 
 

@@ -19,6 +19,7 @@ Params = dict[str, Scalar]
 
 SCALAR_NAMES = (
     *("dropout", "l1", "l2", "learning_rate", "momentum", "weight_decay", "label_smoothing"),
+    *("schedule_every", "schedule_factor", "schedule_times"),
     *("rotation", "shift", "shear", "zoom"),
 )
 """Names of numbers that are fed into a compiled program; all other parameters change the program itself."""

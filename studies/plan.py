@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from spaces import CATALOG as SPACES
 from spaces import (
@@ -32,6 +32,9 @@ from studies import overrides as command_line
 from studies.ladder import Ladder
 from studies.overrides import Override, is_path
 from studies.records import Direction
+from studies.schedule import ScheduleKeys, schedule_problems
+from studies.section import Count
+from studies.section import Section as _Section
 
 CATALOG = Path(__file__).with_name("catalog")
 """The folder of the studies that toprung ships."""
@@ -43,16 +46,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Label = int | str
 Value = TypeVar("Value")
 Channels = Annotated[tuple[Value, ...], Field(strict=False, min_length=1)]
-
-
-class _Section(BaseModel):
-    """A table of the file: closed keys, and no value turned into another kind ("3" is no number)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DataPlan(_Section):
@@ -110,9 +106,15 @@ class DataPlan(_Section):
 
 
 class Objective(_Section):
-    """`[objective]`: what trials are ranked by, measured on the validation split."""
+    """`[objective]`: what trials are ranked by, measured on the validation split.
+
+    Attributes:
+        monitor: The metric.
+        seeds: Trainings of every trial, each with a seed of its own; all that is known of the trial is their mean.
+    """
 
     monitor: Literal["val_accuracy", "val_loss", "val_f1"] = "val_accuracy"
+    seeds: Annotated[int, Field(ge=1, le=100)] = 1
 
     @property
     def direction(self) -> Direction:
@@ -159,7 +161,7 @@ class SamplerPlan(_Section):
     seed: Seed = 0
 
 
-class Training(_Section):
+class Training(ScheduleKeys):
     """`[training]`: how a trial is trained, where the space has no parameter of that name.
 
     Attributes:
@@ -170,6 +172,7 @@ class Training(_Section):
         optimizer: Keras's name of the optimizer.
         learning_rate: Of the optimizer.
         momentum: Of sgd and rmsprop; none by default.
+        nesterov: Whether sgd looks ahead along its momentum; None for no.
         weight_decay: Decoupled, of any optimizer; none by default, for adamw Keras's 0.004.
         precision: Keras's dtype policy.
         jit_compile: Whether XLA compiles the program; "auto" decides by model and device.
@@ -184,6 +187,7 @@ class Training(_Section):
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    nesterov: bool | None = None
     weight_decay: Annotated[float, Field(ge=0, lt=1)] | None = None
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     jit_compile: bool | Literal["auto"] = "auto"
@@ -288,8 +292,11 @@ def fingerprint(plan: StudyPlan, space: Space) -> dict[str, Any]:
     """
     sections = plan.model_dump(mode="json", include={"data", "objective", "hyperband", "sampler", "training"})
     del sections["data"]["path"]
-    if plan.training.class_weight == "none":
-        del sections["training"]["class_weight"]  # studies from before there was the key are the same as ever
+    for key in ("class_weight", "schedule"):
+        if sections["training"][key] == "none":
+            del sections["training"][key]  # studies from before there was the key are the same as ever
+    if plan.objective.seeds == 1:
+        del sections["objective"]["seeds"]
     kept: dict[str, Any] = json.loads(json.dumps({"space": space.canonical(), **sections}))
     return kept
 
@@ -315,7 +322,7 @@ def _shown(value: Any) -> str:
 def _check(tables: Mapping[str, Any], path: Path) -> LoadedStudy:
     plan = validate(StudyPlan, tables, shown_path(path))
     space = _space(plan, path)
-    problems = [*_enqueue_problems(plan, space), *_training_problems(space), *_grid_problems(plan, space)]
+    problems = [*_enqueue_problems(plan, space), *_training_problems(plan, space), *_grid_problems(plan, space)]
     if problems:
         raise InputError(shown_path(path), problems)
     return LoadedStudy(plan, space, path.absolute())
@@ -337,13 +344,19 @@ def _enqueue_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
             yield f"enqueue[{index}]{'.' if about_a_key else ': '}{problem}"
 
 
-def _training_problems(space: Space) -> Iterator[str]:
-    """A parameter that takes the place of a key of [training] must keep the key's law."""
-    if ":" in space.model:
-        return  # the user's own function reads its params as it likes
-    for name, parameter in space.parameters.items():
-        if name in Training.model_fields:
-            yield from dict.fromkeys(f"space: parameters.{line}" for line in _law_breaks(name, parameter))
+def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
+    """A parameter that takes the place of a key of [training] must keep the key's law, and both go together."""
+    own = ":" in space.model  # the user's own function reads its params as it likes
+    given = {} if own else {name: one for name, one in space.parameters.items() if name in Training.model_fields}
+    broken = [f"space: parameters.{line}" for name, one in given.items() for line in _law_breaks(name, one)]
+    if broken:
+        yield from dict.fromkeys(broken)
+        return
+    trained = {name: (value,) for name, value in plan.training.model_dump(exclude_none=True).items()}
+    choices = trained | {name: _extremes(parameter) for name, parameter in given.items()}
+    yield from schedule_problems(choices, plan.hyperband.max_resource, in_space=given)
+    if True in choices.get("nesterov", ()) and ("momentum" not in choices or "sgd" not in choices["optimizer"]):
+        yield 'training.nesterov: is for optimizer = "sgd" with a momentum'
 
 
 def _law_breaks(name: str, parameter: Parameter) -> Iterator[str]:

@@ -3,6 +3,7 @@ import math
 import pytest
 from records import record, retrained, study
 
+from reports.columns import readable
 from reports.errors import ReportError
 from reports.leaderboard import leaderboard
 
@@ -201,3 +202,15 @@ def test_sorting_puts_the_best_first_the_missing_last_and_leaves_ranks_alone():
 def test_an_unknown_column_is_refused_with_the_nearest_name():
     with pytest.raises(ReportError, match='no column "val_acuracy"; did you mean "val_accuracy"'):
         leaderboard(study(), sort="val_acuracy")
+
+
+def test_several_seeds_a_trial_show_their_spread():
+    plan = {"objective": {"monitor": "val_accuracy", "seeds": 3}}
+    trial = record(0, val_accuracy=0.9, val_accuracy_spread=0.02)
+    again = [retrained(0, seed, "train", val_accuracy=value) for seed, value in enumerate((0.8, 0.9, 1.0))]
+    frame = leaderboard(study([trial], again, plan=plan))
+    place = COLUMNS.index("test_accuracy")
+    assert list(frame.columns) == [*COLUMNS[:place], "val_spread", *COLUMNS[place:]]
+    assert frame["val_spread"].tolist() == pytest.approx([0.02, 0.1])
+    (column,) = [column for column in readable(frame) if column.name == "val_spread"]
+    assert (column.header, column.cells) == ("val spread (points)", ("±2.00", "±10.00"))

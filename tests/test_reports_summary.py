@@ -24,6 +24,14 @@ def test_the_winner_is_named_with_its_score_its_epoch_and_its_params():
     assert "Trial 3 leads so far" in text(trials, state="searching")
 
 
+def test_several_seeds_are_said_with_their_spread():
+    trial = record(3, value=0.9417, best_epoch=21, params={"units": 128}, val_accuracy_spread=0.012)
+    told = text([trial], plan={"objective": {"seeds": 3}})
+    score = "94.17% validation accuracy (mean of 3 seeds, standard deviation 1.20 points)"
+    assert f"Trial 3 won: {score} at epoch 21 of 27, with units = 128." in told
+    assert "The search trained 27 epochs, 3 seeds each" in told
+
+
 def test_how_many_were_compared_is_said_with_how_they_ended():
     trials = [record(0, val_accuracy=0.9), record(1, "pruned", 3, val_accuracy=0.8), record(2, "failed", 1)]
     assert "2 of 3 configurations could be compared: 1 trained to the end, 1 stopped early and 1 failed." in text(

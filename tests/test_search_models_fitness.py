@@ -64,6 +64,17 @@ def test_a_batch_must_fit_into_the_training_split(study):
     assert accepted(study(space("mlp", batch_size='type = "int", low = 8, high = 32')))
 
 
+def test_a_schedule_by_steps_must_fit_into_the_run(study):
+    """Four batches of the training split's 32 rows, 27 times."""
+    text = 'schedule = "step"\nschedule_unit = "step"\nschedule_every = '
+    assert accepted(study(space("mlp"), f"{text}107\n"))
+    assert refusal(study(space("mlp"), f"{text}108\n")) == (
+        "training.schedule_every: a step schedule must act before the run ends (came 108); the run has 108 steps"
+    )
+    large = 'type = "ordinal", choices = [8, 16]'
+    assert "the run has 54 steps" in refusal(study(space("mlp", batch_size=large), f"{text}60\n"))
+
+
 def test_families_of_images_are_refused_for_other_rows(study):
     for family in ("cnn", "transfer"):
         assert f"model: {family} needs images" in refusal(study(space(family), shape=(5,)))

@@ -8,8 +8,12 @@ import pytest
 from running import make_study, options, outcome, run, start_process, stored
 
 from search.errors import Interrupted, SearchError
+from search.job import make_recipe
+from search.retrain import _job
 from search.signals import StopRequest
 from studies.errors import StudyError
+from studies.plan import load_study
+from studies.records import TrialRecord
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +226,15 @@ def test_enqueued_params_go_first_and_once(tmp_path):
     second = run(path, tmp_path / "runs", "budget.trials=3")
     assert second.trials[1].params["optimizer"] == "adam"
     assert second.trials[:1] != second.trials[1:2]
+
+
+def test_seeds_reach_the_workers_and_retraining_takes_one_at_a_time(tmp_path):
+    loaded = load_study(str(make_study(tmp_path)), ["objective.seeds=3"])
+    recipe = make_recipe(loaded)
+    trial = TrialRecord(number=4, state="complete", params={"units": 64}, epochs=9, best_epoch=5)
+    again = [_job(trial, loaded.plan, recipe, (48, 12), repetition).tasks[0] for repetition in range(3)]
+    assert [task.seed for task in again] == recipe.task(trial).each_seed
+    assert {task.seeds for task in again} == {1}
 
 
 def test_a_grid_ends_when_it_is_exhausted(tmp_path):

@@ -6,16 +6,8 @@ import pytest
 
 from search.errors import SearchError
 from search.models import build, initialise
-from search.scalars import (
-    OPTIMIZERS,
-    Scalars,
-    VariableDropout,
-    VariablePenalty,
-    VariableRMSprop,
-    VariableSGD,
-    is_scalar,
-    make_optimizer,
-)
+from search.optimizers import OPTIMIZERS, VariableRMSprop, VariableSGD
+from search.scalars import Scalars, VariableDropout, VariablePenalty, is_scalar, make_optimizer
 
 pytestmark = pytest.mark.backend
 

@@ -61,6 +61,7 @@ def make_trainer(blobs, **changes):
         "offset": 0.0,
         "threads": 1,
         "resident_bytes": 10**9,
+        "epochs": 5,
     }
     return KerasTrainer(Workload(**told | changes))
 
@@ -119,6 +120,10 @@ OPTIMIZERS = [
     {"loss": "categorical_crossentropy"},
     {"loss": "mean_squared_error"},
     {"batch_norm": True},
+    {"optimizer": "sgd", "momentum": 0.9, "nesterov": True, "learning_rate": 0.05},
+    {"schedule": "step", "schedule_every": 1, "schedule_factor": 0.5},
+    {"optimizer": "sgd", "schedule": "exponential", "schedule_every": 4, "schedule_unit": "step"},
+    {"optimizer": "rmsprop", "schedule": "cosine"},
 ]
 
 
@@ -159,7 +164,38 @@ def test_scalar_parameters_change_the_result_without_a_new_program(trainer):
     assert len(trainer._machines) == 1
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd", "momentum": 0.9}, {"batch_norm": True}])
+def test_a_schedule_s_numbers_change_the_result_without_a_new_program(trainer):
+    params = PARAMS | {"schedule": "step", "schedule_every": 1, "schedule_factor": 0.5}
+    first = train(trainer, 3, params)
+    for trial, change in enumerate(({"schedule_every": 2}, {"schedule_factor": 0.1}, {"learning_rate": 0.02}), start=1):
+        changed = train(trainer, 3, params | change, trial=trial)
+        assert changed[2]["train_loss"] != pytest.approx(first[2]["train_loss"], abs=1e-4)
+    assert len(trainer._machines) == 1
+
+
+def test_a_rate_that_falls_to_nothing_ends_learning(trainer):
+    params = PARAMS | {"schedule": "step", "schedule_every": 2, "schedule_factor": 1e-9}
+    _, second, third, fourth = (epoch["val_loss"] for epoch in train(trainer, 4, params))
+    assert second == pytest.approx(third, abs=1e-6) == pytest.approx(fourth, abs=1e-6)
+
+
+def test_a_schedule_by_epochs_acts_at_the_same_step_whatever_is_trained_on(blobs):
+    """An epoch of training and validation data has 7 batches and one of the training split 5."""
+    params = PARAMS | {"schedule": "step", "schedule_every": 1, "schedule_factor": 0.5, "schedule_unit": "epoch"}
+    by_step = params | {"schedule_every": 5, "schedule_unit": "step"}
+    both = {"data": "train+validation"}
+    assert_equal(train(make_trainer(blobs), 3, params, **both), train(make_trainer(blobs), 3, by_step, trial=1, **both))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"batch_norm": True},
+        {"schedule": "exponential", "schedule_every": 3, "schedule_factor": 0.3},
+    ],
+)
 def test_a_trial_in_two_workers_is_the_trial_in_one(blobs, changes):
     params = PARAMS | changes
     whole = train(make_trainer(blobs), 5, params)
@@ -242,7 +278,9 @@ def cohort_of(*trials, **changes):
     return {trial: PARAMS | COHORT[trial] | changes for trial in trials}
 
 
-@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd", "momentum": 0.9}, {"batch_norm": True}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimizer": "sgd", "momentum": 0.9}, {"batch_norm": True}, {"schedule": "cosine"}]
+)
 def test_a_cohort_trains_as_each_of_its_trials_does_alone(blobs, changes):
     trials = cohort_of(1, 2, 3, **changes)
     if "momentum" in changes:
@@ -299,6 +337,52 @@ def test_a_paused_cohort_ends_the_epoch_of_each_trial_that_has_begun_it(trainer)
     epochs = {trial: [event.epoch for event in events if event.trial == trial] for trial in (1, 2, 3)}
     together = trainer._machines["s"].program.capacity >= 3
     assert epochs == ({1: [1, 2], 2: [1, 2], 3: [1, 2]} if together else {1: [1, 2, 3, 4], 2: [], 3: []})
+
+
+def seeds_events(trainer, to_epoch, params=PARAMS, *, known=0, seeds=3, trial=20):
+    """What is told of a trial that is trained with several seeds, the first of which is 5."""
+    events, folder = [], f"trials/{trial}"
+    task = Task(trial=trial, folder=folder, params=params, seed=5, seeds=seeds, known_epochs=known)
+    trainer.train(TrainJob(structure="s", tasks=[task], to_epoch=to_epoch), events.append, lambda: False)
+    return task, events
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_trial_of_several_seeds_is_the_mean_of_trials_with_these_seeds(blobs, monkeypatch, together):
+    if together and keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow trains one at a time")
+    monkeypatch.setattr(training, "faster_together", lambda: 16 if together else 1)
+    trainer = make_trainer(blobs)
+    task, events = seeds_events(trainer, 3)
+    each = [train(trainer, 3, trial=place, seed=seed) for place, seed in enumerate(task.each_seed)]
+    assert task.each_seed[0] == 5
+    for epoch, event in enumerate(events):
+        values = [own[epoch]["val_accuracy"] for own in each]
+        assert event.metrics["val_accuracy"] == pytest.approx(np.mean(values), abs=1e-5)
+        assert event.metrics["val_accuracy_spread"] == pytest.approx(np.std(values, ddof=1), abs=1e-5)
+        assert event.metrics["train_loss"] == pytest.approx(np.mean([own[epoch]["train_loss"] for own in each]), 1e-4)
+
+
+def test_a_trial_of_several_seeds_goes_on_from_its_checkpoint(blobs):
+    _, whole = seeds_events(make_trainer(blobs), 3)
+    _, begun = seeds_events(make_trainer(blobs), 1, trial=21)
+    _, ended = seeds_events(make_trainer(blobs), 3, trial=21, known=1)
+    assert_equal([event.metrics for event in begun + ended], [event.metrics for event in whole], tolerance=1e-6)
+
+
+def test_the_best_weights_of_every_seed_are_scored_and_averaged(trainer):
+    task, events = seeds_events(trainer, 4, PARAMS | {"learning_rate": 0.3})
+    accuracies = [event.metrics["val_accuracy"] for event in events]
+    best = accuracies.index(max(accuracies)) + 1
+    arrays = {"x": "data/x_validation.npy", "y": "data/y_validation.npy"}
+    done = trainer.evaluate(EvaluateJob(structure="s", task=task, best_epoch=best, **arrays))
+    assert done.metrics["accuracy"] == pytest.approx(max(accuracies))
+
+
+def test_a_trial_fails_where_one_of_its_seeds_does(trainer):
+    _, (failure,) = seeds_events(trainer, 3, PARAMS | {"learning_rate": 1e30})
+    assert isinstance(failure, TrialFailed)
+    assert "epoch" in failure.reason
 
 
 def test_many_rows_are_validated_as_fit_does(tmp_path, monkeypatch):

@@ -89,6 +89,39 @@ def test_without_hyperband_the_ladder_has_one_rung(study):
 
 
 BAD = [
+    (
+        '[training]\nschedule = "cosin"',
+        'training.schedule: unknown word "cosin"; did you mean "cosine"?',
+    ),
+    ("[training]\nschedule_evry = 3", 'training: unknown key "schedule_evry"; did you mean "schedule_every"?'),
+    ('[training]\nschedule = "step"\nschedule_every = 0', "training.schedule_every: must be at least 1 (came 0)"),
+    ('[training]\nschedule = "cosine"\nschedule_factor = 1.0', "training.schedule_factor: must be below 1"),
+    ('[training]\nschedule = "step"', 'training.schedule_every: must be given for schedule = "step"'),
+    (
+        '[training]\nschedule = "step"\nschedule_every = 27',
+        "training.schedule_every: a step schedule must act before the run ends (came 27); the run has 27 epochs",
+    ),
+    (
+        '[training]\nschedule = "step"\nschedule_every = 14\nschedule_times = 2',
+        "training.schedule_every: a step schedule must act before the run ends (came 14, schedule_times = 2); the run",
+    ),
+    (
+        '[training]\nschedule = "cosine"\nschedule_every = 28',
+        "training.schedule_every: must not be longer than the run (came 28); the run has 27 epochs",
+    ),
+    (
+        '[training]\nschedule = "cosine"\nschedule_times = 2',
+        'training.schedule_times: is for a step schedule (schedule = "cosine"); leave it out',
+    ),
+    (
+        '[training]\nschedule = "exponential"\nschedule_factor = 0.0',
+        'training.schedule_factor: must be above 0, or for "cosine" alone (came 0.0)',
+    ),
+    (
+        '[training]\nschedule_unit = "step"',
+        'training.schedule_unit: is for a schedule; set training.schedule to "step", "exponential" or "cosine"',
+    ),
+    ("[training]\nnesterov = 1", "training.nesterov: must be true or false (came 1)"),
     ("[budget]\ntrials = 0", "budget.trials: must be at least 1 (came 0)"),
     ("[budget]\ntrials = true", "budget.trials: must be a whole number (came true)"),
     ("[budget]\ntrials = '60'", 'budget.trials: must be a whole number (came "60")'),
@@ -232,6 +265,36 @@ def test_a_parameter_in_place_of_a_training_key_is_welcome(study):
     assert "batch_size" in load_study(study(space=SPACE + extra)).space.parameters
 
 
+def test_a_schedule_may_be_a_parameter_of_the_space_and_must_fit_into_the_run(study):
+    extra = """
+schedule = { type = "categorical", choices = ["none", "step", "cosine"] }
+schedule_every = { type = "int", low = 5, high = 10, when = { schedule = "step" } }
+nesterov = { type = "categorical", choices = [true, false], when = { optimizer = "sgd" } }
+"""
+    loaded = load_study(study(space=SPACE + extra))
+    drawn = {"schedule": "step", "schedule_every": 5, "nesterov": True, "optimizer": "sgd"}
+    assert loaded.space.scalar(drawn) == {"schedule_every": 5.0}
+    _, [line] = problems_of(study(space=SPACE + extra), ["hyperband.max_resource=10"])
+    assert line == (
+        "space: parameters.schedule_every: a step schedule must act before the run ends (came 10); "
+        "the run has 10 epochs"
+    )
+
+
+def test_nesterov_needs_sgd_with_a_momentum(study):
+    space = 'model = "mlp"\n[parameters]\nunits = { type = "fixed", value = 8 }\n'
+    law = 'training.nesterov: is for optimizer = "sgd" with a momentum'
+    sgd, momentum = "training.optimizer=sgd", "training.momentum=0.9"
+    assert load_study(study(space=space), ["training.nesterov=true", sgd, momentum]).plan.training.nesterov
+    for missing in ([sgd], [momentum]):
+        assert problems_of(study(space=space), ["training.nesterov=true", *missing]) == ("--set", [law])
+
+
+def test_a_schedule_by_steps_is_looked_at_when_the_data_are_known(study):
+    text = '[training]\nschedule = "step"\nschedule_every = 5000\nschedule_unit = "step"\n'
+    assert load_study(study(text)).plan.training.schedule_every == 5000
+
+
 def test_a_users_own_model_may_read_its_params_as_it_likes(study):
     own = SPACE.replace('"mlp"', '"my.models:build"').replace('"adam", "sgd"', '"lion", "sgd"')
     assert load_study(study(space=own)).space.model == "my.models:build"
@@ -325,14 +388,18 @@ def test_budget_retraining_leaderboard_and_enqueued_params_may_change(study):
     assert differences(fingerprint(before.plan, before.space), fingerprint(after.plan, after.space)) == []
 
 
-def test_a_study_from_before_there_were_class_weights_goes_on_without_them(study):
+def test_a_study_from_before_there_were_class_weights_and_seeds_goes_on_without_them(study):
     loaded = load_study(study())
     new = fingerprint(loaded.plan, loaded.space)
     old = json.loads(json.dumps(new))
-    for section, names in (("training", ["label_smoothing"]), ("data", ["normalise", "mean", "deviation"])):
+    for section, names in (
+        ("training", ["label_smoothing", "nesterov", "schedule_every", "schedule_factor"]),
+        ("data", ["normalise", "mean", "deviation"]),
+    ):
         for name in names:
             del old[section][name]
-    assert "class_weight" not in new["training"]
+    assert not {"class_weight", "schedule"} & set(new["training"])
+    assert "seeds" not in new["objective"]
     assert differences(old, new) == []
 
 

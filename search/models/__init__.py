@@ -42,6 +42,11 @@ TRAINING = frozenset(
         "nesterov",
         "optimizer",
         "precision",
+        "schedule",
+        "schedule_every",
+        "schedule_factor",
+        "schedule_times",
+        "schedule_unit",
         "weight_decay",
     }
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from search.models.architectures import ARCHITECTURES
 from search.models.pretrained import locate
 from spaces.errors import shown
 from spaces.parameters import Fixed, Float, Int
+from studies.schedule import schedule_problems
 
 if TYPE_CHECKING:
     from search.datasets import SearchSplits
@@ -38,6 +40,7 @@ def check_study(loaded: LoadedStudy, splits: SearchSplits) -> None:
         *_row_problems(name, choices, input_shape, len(splits.class_names)),
         *_batch_problems(choices, rows),
         *_normalisation_problems(loaded),
+        *_schedule_problems(loaded, choices, rows),
     ]
     if problems:
         raise SearchError("\n  ".join([f"{len(problems)} problems", *problems] if len(problems) > 1 else problems))
@@ -87,6 +90,14 @@ def _batch_problems(choices: Choices, rows: int) -> Iterator[str]:
             f"training.batch_size: a batch must fit into the training split, which has {rows} rows "
             f"(came {shown(largest)}); use smaller batches or more data"
         )
+
+
+def _schedule_problems(loaded: LoadedStudy, choices: Choices, rows: int) -> Iterator[str]:
+    """What a schedule by steps breaks, now that the steps are known: the fewest, with the largest batches."""
+    largest = max((size for size in choices["batch_size"] if isinstance(size, int)), default=1)
+    if ":" not in loaded.space.model:
+        epochs = loaded.plan.hyperband.max_resource
+        yield from schedule_problems(choices, epochs, math.ceil(rows / largest), loaded.space.parameters)
 
 
 def _normalisation_problems(loaded: LoadedStudy) -> Iterator[str]:

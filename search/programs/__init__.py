@@ -99,6 +99,51 @@ class Alone:
         return [read(variables)]
 
 
+class InTurn:
+    """A cohort whose trials take turns in the model's variables.
+
+    Args:
+        program: Trains one of them at a time.
+        variables: What each trial has for itself.
+    """
+
+    def __init__(self, program: Program, variables: Sequence[Any]) -> None:
+        self._program = program
+        self._variables = variables
+        self._places = {id(variable): place for place, variable in enumerate(variables)}
+        self._values: list[Tensors] = []
+
+    def enter(self) -> None:
+        """Take in a trial: the values that the variables have now."""
+        self._values.append(read(self._variables))
+
+    def train(self, data: DeviceArrays, orders: Sequence[NDArray[np.int32]]) -> list[dict[str, float]]:
+        """Train one trial after the other."""
+        logs = []
+        for place, order in enumerate(orders):
+            write(self._variables, self._values[place])
+            logs.append(self._program.train(data, order))
+            self._values[place] = read(self._variables)
+        return logs
+
+    def validate(self, data: DeviceArrays) -> list[dict[str, float]]:
+        """Each trial's metrics."""
+        logs = []
+        for values in self._values:
+            write(self._variables, values)
+            logs.append(self._program.validate(data))
+        return logs
+
+    def assign(self, variable: Any, values: Sequence[NDArray[Any]]) -> None:
+        """Set a variable of each trial."""
+        for own, value in zip(self._values, values, strict=True):
+            own[self._places[id(variable)]] = value
+
+    def read(self, variables: Sequence[Any]) -> list[Tensors]:
+        """The values of variables, for each trial."""
+        return [[own[self._places[id(variable)]] for variable in variables] for own in self._values]
+
+
 def build_program(
     model: keras.Model,
     batch_size: int,

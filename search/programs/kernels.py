@@ -13,7 +13,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from search.scalars import VariableDropout, VariableRMSprop, VariableSGD
+from search.optimizers import VariableRMSprop, VariableSGD
+from search.scalars import VariableDropout
 
 _ALGORITHM = tf.random.Algorithm.AUTO_SELECT.value  # as in tf.random.stateless_uniform, which Keras calls
 
