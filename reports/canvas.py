@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,15 @@ class Chart:
         from matplotlib import rc_context
 
         file = io.StringIO()
-        with rc_context({"svg.hashsalt": "toprung"}), warnings.catch_warnings():
-            # Names in scripts that the font lacks become boxes; the alternative text and the tables have them.
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        with rc_context({"svg.hashsalt": "toprung"}), _boxes_for_glyphs():
             self.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        return file.getvalue()
+
+    def png(self) -> bytes:
+        """The picture as a PNG file."""
+        file = io.BytesIO()
+        with _boxes_for_glyphs():
+            self.figure.savefig(file, format="png", dpi=150)
         return file.getvalue()
 
 
@@ -119,6 +125,14 @@ def legend(axes: Axes, order: Sequence[int] | None = None) -> None:
         frameon=False,
         fontsize="small",
     )
+
+
+@contextmanager
+def _boxes_for_glyphs() -> Iterator[None]:
+    """Names in scripts that the font lacks become boxes; the alternative text and the tables have them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def _plain(axes: Axes) -> Axes:

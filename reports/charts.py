@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.canvas import COLOURS, DASHES, GREY, HATCHES, Chart, canvas, legend, scale, whole_numbers
+from reports.canvas import COLOURS, DASHES, GREY, HATCHES, Chart, canvas, legend, panels, percent, scale, whole_numbers
 from reports.leaderboard import is_ranked, mean, metric_names, ranked, retrained_groups
 from reports.rungs import RungCount, rung_counts
-from reports.words import counted, is_share, shown, signed, spoken
+from reports.words import counted, is_share, listed, shown, signed, spoken
 from studies.records import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -56,6 +56,23 @@ def learning_curves(study: StudyRecord, top: int = len(COLOURS)) -> Chart | None
     text = f"Validation {spoken(metric)} by epoch, a dot at the best epoch. Best values: {values}."
     grey = f" {counted(len(others), 'other trial')} in grey." if others else ""
     return Chart("Learning curves", figure, text + grey)
+
+
+def trial_curves(study: StudyRecord, trial: TrialRecord) -> Chart | None:
+    """The study's metric and the other one by epoch, in training and validation; None without a history."""
+    metrics = [name for name in metric_names(study) if trial.history.get(f"val_{name}")]
+    if not metrics:
+        return None
+    figure, plots = panels(len(metrics))
+    for axes, metric in zip(plots, metrics, strict=True):
+        _draw_splits(axes, trial, metric)
+    plots[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize="small")
+    axes.set_xlabel("epoch")
+    whole_numbers(axes.xaxis)
+    figure.align_ylabels()
+    best = f"best {shown(metrics[0], trial.value)} at epoch {trial.best_epoch}"
+    text = f"Trial {trial.number} by epoch, in training and validation: {listed([spoken(name) for name in metrics])}"
+    return Chart(f"Learning curve of trial {trial.number}", figure, f"{text}; {best} of {trial.epochs}.")
 
 
 def rungs(study: StudyRecord) -> Chart | None:
@@ -111,7 +128,7 @@ def progress(study: StudyRecord) -> Chart | None:
 
 def gaps(study: StudyRecord) -> Chart | None:
     """Validation minus test with standard errors, the best trial first; None where nothing was tested."""
-    rows = _gap_rows(study)
+    rows = gap_rows(study)
     if not rows:
         return None
     metric, _ = metric_names(study)
@@ -134,6 +151,21 @@ def gaps(study: StudyRecord) -> Chart | None:
     axes.set_xlabel(f"validation minus test, {unit} ± standard error (right of 0: test is worse)")
     words = "; ".join(f"{name} {signed(metric, gap, error)}" for name, gap, error in rows)
     return Chart("Gaps between validation and test", figure, f"Validation minus test, {unit}: {words}.")
+
+
+def _draw_splits(axes: Axes, trial: TrialRecord, metric: str) -> None:
+    for split, colour, dashes, name in (
+        ("train", COLOURS[1], "--", "training"),
+        ("val", COLOURS[0], "-", "validation"),
+    ):
+        values = trial.history.get(f"{split}_{metric}", ())
+        marker = "o" if len(values) == 1 else None
+        axes.plot(range(1, len(values) + 1), values, color=colour, linestyle=dashes, marker=marker, label=name)
+    if trial.best_epoch:
+        axes.axvline(trial.best_epoch, color=GREY, linestyle=":", label=f"best epoch: {trial.best_epoch}")
+    axes.set_ylabel(spoken(metric))
+    if is_share(metric):
+        percent(axes.yaxis)
 
 
 def _curve(study: StudyRecord, trial: TrialRecord) -> tuple[range, tuple[float, ...]]:
@@ -209,7 +241,8 @@ def _progress_words(study: StudyRecord, points: Sequence[tuple[Point, TrialRecor
     return f"{text} {found}, the best after {last[0]:,.0f} with {shown(metric, last[1])}."
 
 
-def _gap_rows(study: StudyRecord) -> list[tuple[str, float, float | None]]:
+def gap_rows(study: StudyRecord) -> list[tuple[str, float, float | None]]:
+    """Each tested trial's name, its gap and the gap's standard error, the best first; then the retrained ones."""
     rows = [
         (f"trial {trial.number}", trial.test.gap, trial.test.gap_se)
         for trial in ranked(study)

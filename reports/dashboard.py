@@ -1,5 +1,8 @@
 """optuna-dashboard on the store: for this machine only, and read-only unless asked otherwise.
 
+It shows the store through a view (`studies.store.view`): test scores stand among the attributes of trials, and notes,
+figures and pictures (`reports.exhibit`) are made of what is stored when somebody looks. Nothing of that is written.
+
 optuna-dashboard has no login, so whoever reaches it could delete studies. It is therefore bound to the
 loopback address, takes no request that was sent to another name (a web page elsewhere can point its own name
 at 127.0.0.1 and so reach it through the browser), and passes on only requests that read. To look at it from
@@ -14,6 +17,7 @@ import socketserver
 from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -35,6 +39,7 @@ HEADERS = [("X-Frame-Options", "DENY"), ("X-Content-Type-Options", "nosniff"), (
 
 def serve(
     url: str,
+    runs: Path | None = None,
     host: str = ADDRESS,
     port: int = 8080,
     write: bool = False,
@@ -44,6 +49,7 @@ def serve(
 
     Args:
         url: Of the store.
+        runs: The folder of all runs, where close looks at winners lie; None where there is none.
         host: "127.0.0.1" or "localhost"; there is no other.
         port: 0 takes a free one.
         write: Whether the dashboard may change the store: notes, attributes, names, deletions.
@@ -52,13 +58,15 @@ def serve(
         ReportError: Another host, or a port that cannot be had.
         StudyError: The store cannot be opened.
     """
-    with open_dashboard(url, host, port, write) as dashboard:
+    with open_dashboard(url, runs, host, port, write) as dashboard:
         state = "may change studies" if write else "read-only"
         announce(f"http://{ADDRESS}:{dashboard.server_port}/dashboard ({state}; Ctrl+C ends it)")
         dashboard.serve_forever()
 
 
-def open_dashboard(url: str, host: str = ADDRESS, port: int = 8080, write: bool = False) -> Dashboard:
+def open_dashboard(
+    url: str, runs: Path | None = None, host: str = ADDRESS, port: int = 8080, write: bool = False
+) -> Dashboard:
     """A server that already listens but does not yet answer; see `serve`."""
     if host not in (ADDRESS, "localhost"):
         tunnel = f"ssh -L {port}:{ADDRESS}:{port} HOST"
@@ -67,7 +75,7 @@ def open_dashboard(url: str, host: str = ADDRESS, port: int = 8080, write: bool 
         raise ReportError(f"--port must be from 0 to 65535 (port = {port}); 0 takes a free one")
     server = _listening(port)
     try:
-        server.open(url, write)
+        server.open(url, runs, write)
     except BaseException:
         server.server_close()
         raise
@@ -93,15 +101,24 @@ class Dashboard(socketserver.ThreadingMixIn, WSGIServer):
         self._stores: list[Store] = []
         super().__init__(*arguments)
 
-    def open(self, url: str, write: bool) -> None:
+    def open(self, url: str, runs: Path | None, write: bool) -> None:
         """Open the store and answer requests with it.
+
+        Args:
+            url: Of the store.
+            runs: See `serve`.
+            write: Whether to pass on requests that change it.
 
         Raises:
             StudyError: The store cannot be opened.
         """
         from optuna_dashboard import wsgi
 
-        reader = wsgi(self._store(url, read_only=True).storage)
+        from reports.exhibit import exhibit
+
+        view = self._store(url, read_only=True).view(lambda study: exhibit(study, runs and runs / study.name))
+        reader = wsgi(view, view)
+        view.forget = reader._inmemory_cache.clear
         # Even when writing is allowed, the page's many reads must not queue for the store's one write lock.
         writer = wsgi(self._store(url, read_only=False).storage) if write else None
         self.set_app(guarded(reader, writer))
@@ -203,6 +220,8 @@ def _refuse(start_response: StartResponse, reason: str) -> Iterable[bytes]:
 
 def _with_headers(start_response: StartResponse) -> StartResponse:
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-        return start_response(status, headers + HEADERS, *error)
+        # optuna-dashboard lets pages from everywhere read artifacts.
+        kept = [(name, value) for name, value in headers if name != "Access-Control-Allow-Origin"]
+        return start_response(status, kept + HEADERS, *error)
 
     return start

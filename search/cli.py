@@ -202,7 +202,7 @@ def dashboard(
     """Browse trials in optuna-dashboard, on this machine only, read-only unless --write."""
     from reports.dashboard import serve
 
-    serve(_store_url(out, store), host=host, port=port, write=write)
+    serve(_store_url(out, store), out, host=host, port=port, write=write)
 
 
 @app.command(epilog="Example: toprung explain digits 12")

@@ -25,6 +25,7 @@ FIXED = "toprung:fixed"
 RETRAINED = "retrained"
 
 _COLUMNS = ("bracket", "epochs", "best_epoch", "weights", "seconds", "reason")
+_TEST_FACTS = ("n_test", "test_hash")  # known once the test split was opened
 _LONGEST_SHOWN = 1000  # dashboards cut longer JSON; text they show in full
 _STATES: dict[TrialState, records.TrialState] = {
     TrialState.COMPLETE: "complete",
@@ -85,6 +86,22 @@ def system_attributes(record: TrialRecord) -> dict[str, Any]:
 def test_attribute(number: int) -> str:
     """The study's user attribute that holds a trial's test score (finished trials cannot change)."""
     return f"test:{number}"
+
+
+def test_columns(attributes: Mapping[str, Any]) -> dict[int, dict[str, float]]:
+    """Test scores as attributes of trials: number to "test_accuracy", "test_loss", ..., "gap" and "gap_se".
+
+    Args:
+        attributes: The study's user attributes.
+    """
+    found = {}
+    for key, value in attributes.items():
+        kind, _, number = key.partition(":")
+        if kind == "test" and number.isdecimal():
+            score = TestScore(**unpacked(value))
+            gap = {"gap": score.gap, "gap_se": score.gap_se}
+            found[int(number)] = score.metrics | {name: size for name, size in gap.items() if size is not None}
+    return found
 
 
 def packed(value: Any) -> Any:
@@ -174,7 +191,7 @@ def study_record(
         monitor=monitor,
         plan=unpacked(attributes.get("plan", {})),
         space=unpacked(attributes.get("space", {})),
-        data=unpacked(attributes.get("data", {})),
+        data=unpacked(attributes.get("data", {})) | {key: attributes[key] for key in _TEST_FACTS if key in attributes},
         state=attributes.get("state", "finished"),
         created=datetime.fromisoformat(created) if created else min(starts, default=_LONG_AGO).astimezone(),
         trials=trial_records(trials, monitor, direction, attributes),

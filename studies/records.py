@@ -116,7 +116,7 @@ class StudyRecord:
         monitor: The metric that ranks trials, "val_accuracy" for example.
         plan: The plan as plain JSON values.
         space: The space as plain JSON values.
-        data: "hash", "n_train", "n_validation", "n_test", "classes".
+        data: "hash", "n_train", "n_validation", "classes"; "n_test" and "test_hash" once the test split was opened.
         state: "finished" once the search has ended.
         created: When, local time.
         trials: By number.

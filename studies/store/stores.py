@@ -30,6 +30,7 @@ from studies.store.locks import Held
 from studies.store.open_study import OpenStudy, attribute_of, read_study
 from studies.store.servers import ServerDatabase
 from studies.store.sqlite import SQLiteDatabase
+from studies.store.view import Describe, View
 
 _SEARCHING = "searching"
 
@@ -70,6 +71,18 @@ class Store:
         database = self._access.database
         with explained(self._place, database.secret):
             return BulkStorage.over(self._access.engine, _template(database), database.options())
+
+    def view(self, describe: Describe) -> View:
+        """The store as a dashboard shows it.
+
+        Args:
+            describe: What to show of a study beside what is stored.
+        """
+        database = self._access.database
+        with explained(self._place, database.secret):
+            view = View.over(self._access.engine, _template(database), database.options())
+        view.describe = describe
+        return view
 
     def names(self) -> tuple[str, ...]:
         """The names of all studies, oldest first."""
