@@ -1,0 +1,162 @@
+"""Learning curves of many configurations, made once by toprung's own trainer and kept in a file.
+
+    python -m tests.benchmarks.curves runs/curves.npz
+    python -m tests.benchmarks.curves runs/mnist.npz --set data.path=mnist.npz
+
+`tests.benchmarks.efficiency` replays them. The configurations are the random sampler's draws from a study's space;
+each is trained to the top rung once a seed. KERAS_BACKEND says under which backend; the curves don't depend on it but
+for rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.blobs import FolderBlobs
+from search.datasets import open_source, search_splits
+from search.devices import Slot
+from search.job import make_recipe, publish, workload
+from search.messages import EpochDone, Task, TrainJob, TrialFailed
+from spaces import Space, validate
+from studies.plan import LoadedStudy, SamplerPlan, load_study
+from studies.records import Params, TrialRecord
+from studies.sampler import Proposer
+
+if TYPE_CHECKING:
+    from search.training import KerasTrainer
+
+STUDY = "digits"
+CONFIGURATIONS = 2_000
+SEEDS = 3
+_TOGETHER = 16  # tasks of one job
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What is replayed.
+
+    Attributes:
+        space: The study's.
+        pool: Its configurations, no two alike.
+        values: Validation accuracy, shape (configurations, seeds, epochs); NaN from where a training failed.
+    """
+
+    space: Space
+    pool: list[Params]
+    values: NDArray[np.float32]
+
+    @property
+    def epochs(self) -> int:
+        """The top rung."""
+        return int(self.values.shape[2])
+
+    def save(self, path: Path) -> None:
+        """Keep them in a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            np.savez_compressed(
+                file, values=self.values, pool=json.dumps(self.pool), space=self.space.model_dump_json()
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Curves:
+        """What `save` has kept."""
+        with np.load(path) as file:
+            space = validate(Space, json.loads(str(file["space"])), str(path))
+            return cls(space, json.loads(str(file["pool"])), file["values"])
+
+
+def draw(space: Space, count: int) -> list[Params]:
+    """So many different configurations of a space, as toprung's random sampler draws them."""
+    flat = load_study(STUDY).plan.hyperband.ladder
+    proposer = Proposer(space, SamplerPlan(name="random"), "maximize", flat)
+    drawn: dict[str, Params] = {}
+    for number in range(2 * count):
+        params = proposer.propose(number, [])
+        if params is not None:
+            drawn.setdefault(space.key(params), params)
+        if len(drawn) == count:
+            break
+    return list(drawn.values())
+
+
+def make(loaded: LoadedStudy, pool: Sequence[Params], seeds: int) -> Curves:
+    """Train every configuration once a seed."""
+    jobs = list(_jobs(loaded, pool, seeds))
+    values = np.full((len(pool), seeds, loaded.plan.hyperband.max_resource), np.nan, np.float32)
+
+    def keep(event: EpochDone | TrialFailed) -> None:
+        if isinstance(event, EpochDone):
+            where = divmod(event.trial, seeds)
+            values[(*where, event.epoch - 1)] = event.metrics["val_accuracy"]
+
+    with tempfile.TemporaryDirectory(prefix="toprung-benchmark-") as name:
+        blobs = FolderBlobs(Path(name))
+        trainer = _trainer(loaded, blobs)
+        for number, job in enumerate(jobs, start=1):
+            trainer.train(job, keep, lambda: False)
+            blobs.delete("trials")
+            print(f"\r{number} of {len(jobs)} jobs", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return Curves(loaded.space, list(pool), values)
+
+
+def _trainer(loaded: LoadedStudy, blobs: FolderBlobs) -> KerasTrainer:
+    from search.programs import limit_threads
+    from search.training import KerasTrainer
+
+    limit_threads(1)
+    splits = search_splits(open_source(loaded.plan.data, loaded.path.parent), loaded.plan.data)
+    publish(splits, blobs)
+    return KerasTrainer(workload(loaded, splits, blobs, [Slot(None, 1, 1)]))
+
+
+def _jobs(loaded: LoadedStudy, pool: Sequence[Params], seeds: int) -> Iterator[TrainJob]:
+    """All trainings, those of equal structure together; a task's number tells configuration and seed."""
+    recipe = make_recipe(loaded)
+    tasks: dict[str, list[Task]] = {}
+    for index, params in enumerate(pool):
+        for seed in range(seeds):
+            task = recipe.task(TrialRecord(number=index * seeds + seed, state="running", params=params))
+            tasks.setdefault(recipe.structure(task.params), []).append(task)
+    for structure, own in tasks.items():
+        for start in range(0, len(own), _TOGETHER):
+            some = own[start : start + _TOGETHER]
+            yield TrainJob(structure=structure, tasks=some, to_epoch=loaded.plan.hyperband.max_resource)
+
+
+def main() -> None:
+    arguments = _arguments()
+    loaded = load_study(arguments.study, arguments.set)
+    pool = draw(loaded.space, arguments.configurations)
+    make(loaded, pool, arguments.seeds).save(arguments.file)
+
+
+def _arguments() -> argparse.Namespace:
+    about, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.curves",
+        description=about,
+        epilog=more,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path, help="where the curves go")
+    parser.add_argument("--study", default=STUDY, help="a name in studies/catalog, or a path")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", help="as of toprung run")
+    parser.add_argument("--configurations", type=int, default=CONFIGURATIONS)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
