@@ -55,6 +55,7 @@ from search.scalars import Scalars, is_scalar, make_optimizer
 from search.seeds import derive
 
 _KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
+_ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 Report = Callable[[EpochDone | TrialFailed], None]
 
@@ -200,6 +201,8 @@ class KerasTrainer:
         except _NoMonitor as problem:
             raise SearchError(str(problem)) from None
         except Exception as problem:
+            if isinstance(problem, SearchError) and problem.exit_code == _ENVIRONMENT:
+                raise  # a full disk is no trial's fault
             self._machines.pop(job.structure, None)
             if len(tasks) == 1:
                 report(_failure(tasks[0], problem))
@@ -249,7 +252,8 @@ class KerasTrainer:
         if validation is not None:
             pairs = zip(metrics, cohort.validate(validation), strict=True)
             metrics = [ours | _prefixed("val_", log) for ours, log in pairs]
-            self._require_monitor(metrics[0])
+            if all(member.epoch == 1 for member in members):
+                self._require_monitor(metrics[0])
         return metrics
 
     def _keep(
@@ -257,6 +261,8 @@ class KerasTrainer:
     ) -> EpochDone | TrialFailed:
         """Write down what a member's epoch brought; the news of it."""
         wrong = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
+        if member.progress.epoch:
+            wrong += [f"{name} is not reported" for name in sorted(member.progress.history.keys() ^ metrics.keys())]
         if wrong:
             member.failed = True
             return TrialFailed(trial=member.task.trial, reason=f"{wrong[0]} at epoch {member.epoch}")
