@@ -85,9 +85,8 @@ def conclude(job: Job, top: int) -> StudyRecord:
         retrained = _score(job, unscored, repetitions)
         if repetitions:
             _keep_best(job, repetitions, retrained)
-            job.study.set(
-                RETRAINED, [asdict(record) for record in retrained]
-            )  # last: a run killed before does it again
+            # Last, so that a run that is killed before does it all again.
+            job.study.set(RETRAINED, [asdict(record) for record in retrained])
     clean_up(job.blobs, [trial.number for trial in record.trials if trial.finished])
     job.observe("phase", phase="report")
     record = job.study.load()
@@ -124,7 +123,11 @@ def _retrain(job: Job, trials: Sequence[TrialRecord]) -> list[Repetition]:
 
 
 def _score(job: Job, trials: Sequence[TrialRecord], repetitions: Sequence[Repetition]) -> list[RetrainRecord]:
-    """Write down what the test split says of complete trials' weights; all retrained models, the new ones with scores."""
+    """Write down what the test split says of trials' weights.
+
+    Returns:
+        All retrained models, the new ones with their scores.
+    """
     job.observe("phase", phase="score")
     candidates = [_candidate(job, trial) for trial in trials] + [one.candidate for one in repetitions]
     with opened_test_split(job.source, job.plan.data, job.blobs, job.study.attribute("test_hash")) as test:
