@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from search.errors import SearchError
 
+_TEMPORARY = ".tmp-"  # in the names of files that are being written, of reports too
+
 
 class Blobs(Protocol):
     """Bytes by key. A key is a relative path with forward slashes."""
@@ -26,6 +28,9 @@ class Blobs(Protocol):
 
     def delete(self, key: str) -> None:
         """Forget `key`, and all keys below it; nothing happens if there are none."""
+
+    def sweep(self) -> None:
+        """Delete what writers that were killed left half-written; only while nobody writes."""
 
     def keys(self, prefix: str) -> list[str]:
         """The keys below the folder `prefix`, sorted."""
@@ -63,6 +68,11 @@ class FolderBlobs:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
+            path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Delete temporary files."""
+        for path in self._root.rglob(f".*{_TEMPORARY}*"):
             path.unlink(missing_ok=True)
 
     def keys(self, prefix: str) -> list[str]:
@@ -106,7 +116,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_TEMPORARY}")
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:

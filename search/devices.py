@@ -86,6 +86,14 @@ def memory_bytes() -> int:
     return total
 
 
+def oom_kills() -> int:
+    """How many processes Linux has killed for want of memory since it started; 0 where it doesn't tell."""
+    with suppress(OSError):
+        lines = Path("/proc/vmstat").read_text().splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    return 0
+
+
 def choose_backend(name: str | None, environment: Mapping[str, str] = os.environ) -> str:
     """The backend by option, by KERAS_BACKEND, or TensorFlow.
 

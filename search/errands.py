@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from search.errors import Interrupted, SearchError
-from search.messages import EpochDone, Job, JobDone, Refused, TrainJob, TrialFailed
+from search.messages import EpochDone, Event, Job, JobDone, Refused, TrainJob, TrialFailed
 from search.pool import Died, Pool
 from search.progress import Direction, Progress
 from search.signals import StopRequest
 
 _TRIES = 3
+_TICK_SECONDS = 0.2
+_SILENT_SECONDS = 3600.0  # longer than an epoch or an evaluation takes: such a worker hangs
 
 
 @dataclass
@@ -58,42 +61,69 @@ def run_errands(pool: Pool, jobs: Sequence[Job], stop: StopRequest, observe: Cal
         One errand a job, in the order of `jobs`.
     Raises:
         Interrupted: The user asked to end.
-        SearchError: A job failed, or killed three workers.
+        SearchError: A job failed, or killed three workers; or workers can't be started.
     """
     errands = [Errand(job) for job in jobs]
-    waiting = deque(errands)
-    busy: dict[int, Errand] = {}
-    while waiting or busy:
-        for slot in pool.slots:
-            if slot not in busy and waiting:
-                busy[slot] = _give(pool, slot, waiting.popleft())
+    rounds = _Round(pool, errands, observe)
+    while rounds.go_on():
         if stop.is_set():
             raise Interrupted(stop.exit_code)
-        for slot, event in pool.events(0.2):
-            match event:
-                case EpochDone() if slot in busy:
-                    busy[slot].epochs[event.epoch] = event
-                    observe("epoch", worker=slot, epoch=event.epoch, **busy[slot].told())
-                case JobDone() if slot in busy:
-                    busy.pop(slot).done = event
-                case TrialFailed():
-                    raise SearchError(f"trial {event.trial}: {event.reason}", exit_code=1)
-                case Refused():
-                    raise SearchError(event.message)
-                case Died():
-                    pool.replace(slot)
-                    if slot in busy:
-                        waiting.appendleft(_again(busy.pop(slot), event))
+        for slot, event in pool.events(_TICK_SECONDS):
+            rounds.handle(slot, event)
     return errands
 
 
-def _give(pool: Pool, slot: int, errand: Errand) -> Errand:
-    errand.tries += 1
-    pool.send(slot, errand.job)
-    return errand
+class _Round:
+    """Errands that wait, those that workers are busy with, and what is known of the workers."""
 
+    def __init__(self, pool: Pool, errands: Sequence[Errand], observe: Callable[..., None]) -> None:
+        self._pool = pool
+        self._observe = observe
+        self._waiting = deque(errands)
+        self._busy: dict[int, Errand] = {}
+        self._heard: dict[int, float] = {}
+        self._deaths = Counter[int]()  # by slot, since its workers last said something
 
-def _again(errand: Errand, death: Died) -> Errand:
-    if errand.tries >= _TRIES:
-        raise SearchError(f"{errand.tries} workers died over one job ({death.reason})", exit_code=1)
-    return errand
+    def go_on(self) -> bool:
+        """Give idle workers what waits, and kill those that hang; False when all is done."""
+        for slot in self._pool.slots:
+            if slot not in self._busy and self._waiting:
+                self._give(slot, self._waiting.popleft())
+            elif slot in self._busy and time.monotonic() - self._heard[slot] > _SILENT_SECONDS:
+                self._pool.kill(slot)
+                self._heard[slot] = time.monotonic()
+        return bool(self._waiting or self._busy)
+
+    def handle(self, slot: int, event: Event | Died) -> None:
+        """Take in what a worker says."""
+        self._heard[slot] = time.monotonic()
+        match event:
+            case EpochDone() if slot in self._busy:
+                self._busy[slot].epochs[event.epoch] = event
+                self._observe("epoch", worker=slot, epoch=event.epoch, **self._busy[slot].told())
+            case JobDone() if slot in self._busy:
+                self._busy.pop(slot).done = event
+            case TrialFailed():
+                raise SearchError(f"trial {event.trial}: {event.reason}", exit_code=1)
+            case Refused():
+                raise SearchError(event.message, event.exit_code)
+            case Died():
+                self._replace(slot, event)
+                return
+        self._deaths[slot] = 0
+
+    def _give(self, slot: int, errand: Errand) -> None:
+        errand.tries += 1
+        self._busy[slot], self._heard[slot] = errand, time.monotonic()
+        self._pool.send(slot, errand.job)
+
+    def _replace(self, slot: int, death: Died) -> None:
+        """Start another worker, which is given the errand again unless that killed too many."""
+        self._deaths[slot] += 1
+        if slot in self._busy:
+            self._waiting.appendleft(self._busy.pop(slot))
+            if self._waiting[0].tries >= _TRIES:
+                raise SearchError(f"{_TRIES} workers died over one job ({death.reason})", exit_code=1)
+        elif self._deaths[slot] >= _TRIES:
+            raise SearchError(f"a worker can't start ({death.reason}):\n{death.last_words}", exit_code=3)
+        self._pool.replace(slot)

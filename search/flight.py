@@ -15,7 +15,7 @@ class Flight:
     Attributes:
         record: What the store holds of it, or will hold with the next save.
         unsaved: Epochs that the store doesn't have yet, with the monitor's values.
-        deaths: How many workers died over it since this run began.
+        deaths: How many workers died over it since its last epoch, in this run.
     """
 
     def __init__(self, record: TrialRecord, monitor: str, direction: Direction) -> None:
@@ -38,6 +38,7 @@ class Flight:
         seconds = max(0.0, event.seconds - self._progress.seconds)
         self._progress = self._progress.after(event.metrics, self._monitor, self._direction, seconds)
         self.unsaved[event.epoch] = event.metrics[self._monitor]
+        self.deaths = 0
         self._update(state="running")
         return True
 

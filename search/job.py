@@ -25,6 +25,7 @@ from search.pool import KERAS_WORKER, Pool, Post, SubprocessWorker, Worker
 from search.recipe import Recipe, trial_folder
 from search.signals import StopRequest
 from spaces import Space
+from studies.locks import FileLock, Held
 from studies.plan import LoadedStudy, StudyPlan, fingerprint
 from studies.records import Params
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from studies.store import OpenStudy, Store
 
 _MEMORY_SHARE = 0.25  # of the machine's memory, that the resident data of all workers may take
+
+_LOCK = ".lock"  # in a study's folder: held by the run that may write there
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def opened_job(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
     plan, folder = loaded.plan, options.folder(loaded.plan.name)
     slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())
     with ExitStack() as stack:
+        stack.enter_context(_alone_in(folder))
         with _leaving_nothing_behind(folder), _killed_if_refused(start_pool(options, slots, folder)) as pool:
             stack.callback(pool.close)
             from search.blobs import FolderBlobs
@@ -116,6 +120,7 @@ def opened_job(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
             splits = search_splits(source, plan.data)
             check_study(loaded, splits)
             blobs = FolderBlobs(folder)
+            blobs.sweep()
             publish(splits, blobs)
             pool.brief(workload(loaded, splits, blobs, slots))
             if is_custom(loaded.space.model):
@@ -128,17 +133,44 @@ def opened_job(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
 
 
 @contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a study's folder, which would write over its data and checkpoints.
+
+    Raises:
+        SearchError: Another process has it (exit code 3), or it can't be written.
+    """
+    made = [path for path in folder.parents if not path.exists()]
+    try:
+        with _locked(folder):
+            yield
+    except BaseException:
+        for path in made:
+            with suppress(OSError):  # something was left in it
+                path.rmdir()
+        raise
+
+
+def _locked(folder: Path) -> FileLock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / _LOCK).take()
+    except Held as holder:
+        law = "wait for it or stop it"
+        raise SearchError(f'{folder}: the study "{folder.name}" is run by {holder}; {law}', exit_code=3) from None
+    except OSError as error:
+        why = error.strerror or error
+        raise SearchError(f"{folder}: can't be written ({why}); choose another place with --out") from None
+
+
+@contextmanager
 def _leaving_nothing_behind(folder: Path) -> Iterator[None]:
-    """Delete a study's folder that a run had just made when it was refused."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    """Delete a study's folder that holds nothing yet when a run of it is refused."""
+    new = [path.name for path in folder.iterdir()] == [_LOCK]
     try:
         yield
     except BaseException:
-        if folder in made:
+        if new:
             shutil.rmtree(folder, ignore_errors=True)
-        for path in made[1:]:
-            with suppress(OSError):
-                path.rmdir()
         raise
 
 
@@ -217,6 +249,7 @@ def remove_study(store_url: str, name: str, folder: Path) -> None:
 def clean_up(blobs: Blobs, numbers: Sequence[int]) -> None:
     """Delete the weights of trials that are finished and scored, and of retrained models: `best.keras` is kept."""
     blobs.delete("retrained")
+    blobs.sweep()
     for number in numbers:
         for key in blobs.keys(trial_folder(number)):
             if "/epoch-" in key or "/best-" in key:

@@ -54,12 +54,13 @@ class Logbook:
         """One change: the epochs since the last, the attributes, and the state."""
         values, flight.unsaved = flight.unsaved, {}
         record = flight.record
+        if record.finished:  # before the store knows, so that a run that is killed in between comes back to it
+            self._blobs.put(f"{trial_folder(record.number)}/history.csv", _history(record))
         attributes = user_attributes(record), system_attributes(record)
         self._ledger.add(self._study.writing(record.number, values, *attributes, record.state, record.value))
         self._records[record.number] = record
         if record.finished:
             del self.flights[record.number]
-            self._blobs.put(f"{trial_folder(record.number)}/history.csv", _history(record))
 
     def save_epochs(self) -> None:
         """Let readers of the store see epochs of trials that are on their way to a rung."""
@@ -70,9 +71,9 @@ class Logbook:
     def fail(self, flight: Flight, reason: str, details: str) -> None:
         """End a trial that can't go on, and leave what is known of it in its folder."""
         flight.ends("failed", reason)
-        self.save(flight)
         text = f"{reason}\n\n{details}\n"
         self._blobs.put(f"{trial_folder(flight.record.number)}/log.txt", text.encode())
+        self.save(flight)
 
     def tell(self, now: dict[str, Any]) -> None:
         """Keep what `toprung status` shows of a search that is under way."""

@@ -189,10 +189,11 @@ class JobDone(_Message):
 
 
 class Refused(_Message):
-    """The study can't be trained as it is written: a user's mistake, told once, ends the search."""
+    """The study can't be trained as it is written, or not on this machine as it is: told once, ends the search."""
 
     type: Literal["refused"] = "refused"
     message: str
+    exit_code: int = 2
 
 
 Order = Annotated[Workload | TrainJob | EvaluateJob | ExportJob | PredictJob | Pause, Field(discriminator="type")]

@@ -82,9 +82,11 @@ def conclude(job: Job, top: int) -> StudyRecord:
     again = [trial for trial in usable[:top] if not _is_retrained(trial, record, job.plan)]
     repetitions = _retrain(job, again)
     if unscored or repetitions:
-        _score(job, unscored, repetitions)
-    if repetitions:
-        _keep_best(job, repetitions)
+        retrained = _score(job, unscored, repetitions)
+        if repetitions:
+            _keep_best(job, repetitions, retrained)
+            # Last, so that a run that is killed before does it all again.
+            job.study.set(RETRAINED, [asdict(record) for record in retrained])
     clean_up(job.blobs, [trial.number for trial in record.trials if trial.finished])
     job.observe("phase", phase="report")
     record = job.study.load()
@@ -120,8 +122,12 @@ def _retrain(job: Job, trials: Sequence[TrialRecord]) -> list[Repetition]:
     return retrain(trials, job.plan, job.recipe, job.sizes, job.pool, job.stop, job.observe)
 
 
-def _score(job: Job, trials: Sequence[TrialRecord], repetitions: Sequence[Repetition]) -> None:
-    """Write down what the test split says of final weights: of complete trials, and of retrained models."""
+def _score(job: Job, trials: Sequence[TrialRecord], repetitions: Sequence[Repetition]) -> list[RetrainRecord]:
+    """Write down what the test split says of trials' weights.
+
+    Returns:
+        All retrained models, the new ones with their scores.
+    """
     job.observe("phase", phase="score")
     candidates = [_candidate(job, trial) for trial in trials] + [one.candidate for one in repetitions]
     with opened_test_split(job.source, job.plan.data, job.blobs, job.study.attribute("test_hash")) as test:
@@ -132,7 +138,7 @@ def _score(job: Job, trials: Sequence[TrialRecord], repetitions: Sequence[Repeti
             _diagnose(job, _best_of(repetitions, job.plan))
     for trial, found in zip(trials, scores, strict=False):
         job.study.set(test_attribute(trial.number), asdict(found))
-    _keep_retrained(job, [one.scored(s) for one, s in zip(repetitions, scores[len(trials) :], strict=True)])
+    return _retrained(job, [one.scored(s) for one, s in zip(repetitions, scores[len(trials) :], strict=True)])
 
 
 def _candidate(job: Job, trial: TrialRecord) -> Candidate:
@@ -141,11 +147,11 @@ def _candidate(job: Job, trial: TrialRecord) -> Candidate:
     return Candidate(job.recipe.structure(task.params), task, best_epoch, trial.metrics.get("val_accuracy"))
 
 
-def _keep_retrained(job: Job, new: Sequence[RetrainRecord]) -> None:
-    """Add to what was retrained before; the same configuration on the same data is replaced."""
+def _retrained(job: Job, new: Sequence[RetrainRecord]) -> list[RetrainRecord]:
+    """What was retrained before and now; the same configuration on the same data is replaced."""
     replaced = {(record.trial, record.data) for record in new}
     kept = [r for r in job.study.load().retrained if (r.trial, r.data) not in replaced]
-    job.study.set(RETRAINED, [asdict(record) for record in [*kept, *new]])
+    return [*kept, *new]
 
 
 def _best_of(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:
@@ -181,13 +187,13 @@ def _diagnose(job: Job, best: Repetition) -> None:
     write(diagnosis, job.options.folder(job.plan.name) / DIAGNOSIS)
 
 
-def _keep_best(job: Job, repetitions: Sequence[Repetition]) -> None:
+def _keep_best(job: Job, repetitions: Sequence[Repetition], retrained: Sequence[RetrainRecord]) -> None:
     """`best.keras` and `best.json`: the best configuration's model, and what a reader must know of it."""
     best = _best_of(repetitions, job.plan)
     first = best.record.trial
     export(best, job.pool, "best.keras")
     record = job.study.load()
-    rows = [row for row in record.retrained if row.trial == first and row.data == best.record.data]
+    rows = [row for row in retrained if row.trial == first and row.data == best.record.data]
     trial = next(trial for trial in record.trials if trial.number == first)
     about = {
         "study": record.name,

@@ -20,6 +20,7 @@ from typing import IO, Protocol
 
 from pydantic import BaseModel, ValidationError
 
+from search.devices import oom_kills
 from search.messages import EVENTS, Event, Pause, Workload
 
 KERAS_WORKER = (sys.executable, "-m", "search.worker")
@@ -33,10 +34,12 @@ class Died:
     Attributes:
         reason: "SIGKILL", "exit 3", ...
         last_words: The end of what it wrote to its log.
+        killed: By a signal: not of its own accord.
     """
 
     reason: str
     last_words: str = ""
+    killed: bool = False
 
 
 Post = Callable[[Event | Died], None]
@@ -71,6 +74,7 @@ class SubprocessWorker:
                 env=dict(environment),
                 start_new_session=True,
             )
+        self._oom_kills = oom_kills()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -110,7 +114,10 @@ class SubprocessWorker:
                 except ValidationError:
                     self.kill()
         code = self._process.wait()
-        self._post(Died(_exit_reason(code), self._last_words()))
+        reason = _exit_reason(code)
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            reason += "; the machine was out of memory"
+        self._post(Died(reason, self._last_words(), killed=code < 0))
 
     def _last_words(self) -> str:
         try:
@@ -202,7 +209,7 @@ def _opened(stream: IO[bytes] | None) -> IO[bytes]:
 
 def _exit_reason(code: int) -> str:
     if code >= 0:
-        return f"exit {code}"
+        return f"exit {code}" if code else "exit 0 without a result"
     try:
         return signal.Signals(-code).name
     except ValueError:

@@ -25,12 +25,12 @@ from studies.plan import StudyPlan
 from studies.promotion import Step
 from studies.sampler import Proposer
 
-_RETRIES = 2  # of a trial whose worker was killed or hung; a trial's own errors are never retried
+_RETRIES = 2  # of an epoch, or a start, whose worker was killed or hung; a trial's own errors are never retried
 _FAILURES_IN_A_ROW = 5  # jobs of which no trial is left
 _FLUSH_SECONDS = 0.5
 _TICK_SECONDS = 0.2
 _PATIENCE_SECONDS = 300.0  # without a sign of life; ten epochs if they take longer
-_STARTING_SECONDS = 900.0  # before the first epoch of a job: importing, tracing, compiling
+_STARTING_SECONDS = 3600.0  # before the first epoch of a job, which may be a long one: importing, compiling, training
 _MEMORY_SHARE = 0.8  # of the machine's memory, that all workers may take together
 _PROGRAM_SECONDS = 0.5  # that making a program takes, until it is known
 _PAUSE_SECONDS = 5.0  # beyond the epoch under way, until a worker that doesn't pause is killed
@@ -51,6 +51,7 @@ class _Desk:
     structures: set[str] = field(default_factory=set)  # whose programs it has compiled
     cohort: int = 1  # trials that it takes together
     ready: bool = False
+    failed_starts: int = 0  # in a row, of this slot's workers
     hung: bool = False
     tainted: bool = False  # an exception may have left anything behind in the process
 
@@ -199,7 +200,7 @@ class Supervisor:
                 if desk.tainted or event.memory_bytes > self._memory_limit:
                     self._recycle(slot)
             case Refused():
-                raise SearchError(event.message)
+                raise SearchError(event.message, event.exit_code)
             case Died():
                 self._worker_died(slot, desk, event)
 
@@ -273,10 +274,11 @@ class Supervisor:
 
     def _worker_died(self, slot: int, desk: _Desk, event: Died) -> None:
         reason = f"no progress for {_seconds(self._patience(desk))}" if desk.hung else event.reason
-        if not desk.ready:
+        if not desk.ready and not (event.killed and desk.failed_starts < _RETRIES):
             raise SearchError(f"a worker can't start ({reason}):\n{event.last_words}", exit_code=3)
         self._observe("died", worker=slot, reason=reason)
         self._recycle(slot)
+        self._desks[slot].failed_starts = 0 if desk.ready else desk.failed_starts + 1
         steps = [step for step in desk.steps if self._survives(step.number, reason, event.last_words)]
         self._agenda.again(steps)
         if not steps:
@@ -323,7 +325,8 @@ class Supervisor:
     def _watch(self) -> None:
         """Kill workers that give no sign of life; `Died` will follow."""
         for slot, desk in self._desks.items():
-            if desk.job and not desk.hung and time.monotonic() - desk.heard > self._patience(desk):
+            busy = desk.job is not None or not desk.ready
+            if busy and not desk.hung and time.monotonic() - desk.heard > self._patience(desk):
                 desk.hung = True
                 self._pool.kill(slot)
 

@@ -56,6 +56,7 @@ from search.scalars import Scalars, is_scalar, make_optimizer
 from search.schedules import Span
 
 _KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
+_ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 Report = Callable[[EpochDone | TrialFailed], None]
 
@@ -177,6 +178,8 @@ class KerasTrainer:
         except _NoMonitor as problem:
             raise SearchError(str(problem)) from None
         except Exception as problem:
+            if isinstance(problem, SearchError) and problem.exit_code == _ENVIRONMENT:
+                raise  # a full disk is no trial's fault
             self._machines.pop(job.structure, None)
             if len(tasks) == 1:
                 report(_failure(tasks[0], problem))
@@ -230,7 +233,8 @@ class KerasTrainer:
         if validation is not None:
             pairs = zip(metrics, cohort.validate(validation), strict=True)
             metrics = [ours | _prefixed("val_", log) for ours, log in pairs]
-            self._require_monitor(metrics[0])
+            if all(member.epoch == 1 for member in members):
+                self._require_monitor(metrics[0])
         return [self._summed_up(own) for own in by_member(members, metrics)]
 
     def _summed_up(self, metrics: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -246,6 +250,8 @@ class KerasTrainer:
     ) -> EpochDone | TrialFailed:
         """Write down what a member's epoch brought, the states of its seeds one after the other; the news of it."""
         wrong = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
+        if member.progress.epoch:
+            wrong += [f"{name} is not reported" for name in sorted(member.progress.history.keys() ^ metrics.keys())]
         if wrong:
             member.failed = True
             return TrialFailed(trial=member.task.trial, reason=f"{wrong[0]} at epoch {member.epoch}")

@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import IO, Protocol
 
 from search.errors import SearchError
@@ -38,6 +40,7 @@ from search.models import is_custom
 from search.quick_import import quick_import
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+_OOM_SCORE = "500"  # of 1000; a program of which nothing is known has 0
 
 
 class Trainer(Protocol):
@@ -94,6 +97,7 @@ def serve(make_trainer: Callable[[Workload], tuple[Trainer, Ready]]) -> None:
         make_trainer: Called once, with the first message.
     """
     _die_with_parent()
+    _die_first_of_hunger()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = _private_stdout()
     orders = Orders(sys.stdin.buffer)
@@ -111,7 +115,7 @@ def serve(make_trainer: Callable[[Workload], tuple[Trainer, Ready]]) -> None:
                 done = _do(trainer, order, say, orders.paused)
                 say(done.model_copy(update={"memory_bytes": _peak_memory()}))
         except SearchError as problem:
-            say(Refused(message=str(problem)))
+            say(Refused(message=str(problem), exit_code=problem.exit_code))
 
 
 def _do(trainer: Trainer, order: object, say: Callable[[Event], None], paused: Callable[[], bool]) -> JobDone:
@@ -145,6 +149,12 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)
+
+
+def _die_first_of_hunger() -> None:
+    """Have Linux kill this process before the supervisor when memory runs out: it costs an epoch, not a run."""
+    with suppress(OSError):  # not Linux, or not allowed
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
 
 
 def _keras_trainer(workload: Workload) -> tuple[Trainer, Ready]:

@@ -1,8 +1,8 @@
 """A worker that sleeps instead of training: real processes, real checkpoints, no Keras.
 
 A trial's accuracy after an epoch follows from its learning rate and its seed alone. The environment may say
-how long an epoch takes (SLEEP_SECONDS), how many trials it takes together (COHORT), and which trial misbehaves,
-and how (MISBEHAVE, "number:epoch:how").
+how long an epoch takes (SLEEP_SECONDS), how many trials it takes together (COHORT), which trial misbehaves,
+and how (MISBEHAVE, "number:epoch:how"), and where to note every epoch that is begun (EPOCHS).
 """
 
 import io
@@ -24,6 +24,7 @@ from search.worker import serve
 SECONDS = float(os.environ.get("PYTHON_SLEEP_SECONDS", "0"))
 COHORT = int(os.environ.get("PYTHON_COHORT", "1"))
 MISBEHAVE = os.environ.get("PYTHON_MISBEHAVE", "")
+EPOCHS = os.environ.get("PYTHON_EPOCHS")
 
 
 def accuracy(params, seed, epoch):
@@ -85,6 +86,9 @@ class Member:
 
     def train(self):
         trial, epoch = self.task.trial, self.progress.epoch + 1
+        if EPOCHS:
+            with Path(EPOCHS).open("a") as file:
+                file.write(f"{self.task.folder} {epoch}\n")
         misbehave(trial, epoch)
         value = accuracy(self.task.params, self.task.seed, epoch)
         metrics = {"train_accuracy": value, "train_loss": 1 - value}

@@ -114,7 +114,7 @@ def test_a_worker_that_exits_without_a_result_is_replaced(tmp_path, monkeypatch)
     monkeypatch.setenv("PYTHON_MISBEHAVE_MARK", str(tmp_path / "mark"))
     told = []
     run(make_study(tmp_path), tmp_path / "runs", observe=lambda kind, **fields: told.append((kind, fields)))
-    assert [fields["reason"] for kind, fields in told if kind == "died"] == ["exit 0"]
+    assert [fields["reason"] for kind, fields in told if kind == "died"] == ["exit 0 without a result"]
 
 
 def test_a_search_ends_when_every_trial_fails(tmp_path, monkeypatch):
@@ -308,7 +308,7 @@ def test_a_second_supervisor_is_told_who_has_the_study(tmp_path, monkeypatch):
     try:
         while not list(out.glob("tiny/trials/*/epoch-*")):
             time.sleep(0.01)
-        with pytest.raises(StudyError, match=str(process.pid)) as caught:
+        with pytest.raises(SearchError, match=str(process.pid)) as caught:
             run(path, out)
         assert caught.value.exit_code == 3
     finally:

@@ -20,10 +20,10 @@ from optuna.trial import TrialState
 
 from studies import history
 from studies.errors import StudyError
+from studies.locks import FileLock, Held
 from studies.records import RetrainRecord, TestScore, TrialRecord
 from studies.store import Store, sqlite_url
 from studies.store.faults import meaning
-from studies.store.locks import FileLock, Held
 from studies.store.sqlite import file_system
 from studies.store.stores import _known_schemas
 

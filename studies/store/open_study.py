@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from studies.errors import StudyError
 from studies.history import FIXED, PAUSED, packed, study_record, unpacked
+from studies.locks import Held
 from studies.records import Direction, Params, StudyRecord, TrialRecord, TrialState
 from studies.store import tables
 from studies.store.access import Access
 from studies.store.databases import Lock
-from studies.store.locks import Held
 from studies.store.reading import no_garbage, read_trials
 
 _FINAL = {

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from studies.errors import StudyError
-from studies.store.locks import Held
+from studies.locks import Held
 
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 _NOTICED_SECONDS = 90.0  # after which both ends know, by these, that the other is gone

@@ -13,8 +13,8 @@ from optuna.storages import RDBStorage
 from sqlalchemy import URL, Connection, Engine, event, make_url
 
 from studies.errors import StudyError
+from studies.locks import FileLock, Held
 from studies.store.faults import BUSY_SECONDS, explained
-from studies.store.locks import FileLock, Held
 
 READING = "toprung_reading"
 """Execution option of connections that only read: they must not queue for the one write lock."""

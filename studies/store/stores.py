@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from spaces.errors import did_you_mean
 from studies.errors import StudyError
 from studies.history import packed, unpacked
+from studies.locks import Held
 from studies.plan import differences
 from studies.records import Direction, StudyRecord
 from studies.store import tables
@@ -26,7 +27,6 @@ from studies.store.access import Access, Answer
 from studies.store.bulk import BulkStorage
 from studies.store.databases import Database, Lock, parse
 from studies.store.faults import explained
-from studies.store.locks import Held
 from studies.store.open_study import OpenStudy, attribute_of, read_study
 from studies.store.servers import ServerDatabase
 from studies.store.sqlite import SQLiteDatabase
