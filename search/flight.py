@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from search.messages import EpochDone
 from search.progress import Progress
+from studies.patience import EarlyStopping
 from studies.records import Direction, TrialRecord, TrialState
 
 
@@ -18,18 +19,26 @@ class Flight:
         deaths: How many workers died over it since its last epoch, in this run.
     """
 
-    def __init__(self, record: TrialRecord, monitor: str, direction: Direction) -> None:
+    def __init__(
+        self, record: TrialRecord, monitor: str, direction: Direction, early_stopping: EarlyStopping | None = None
+    ) -> None:
         self.record = record
         self.unsaved: dict[int, float] = {}
         self.deaths = 0
         self._monitor = monitor
         self._direction = direction
+        self._early_stopping = early_stopping
         self._progress = Progress(record.epochs, record.history, record.best_epoch, record.seconds)
 
     @property
     def epochs(self) -> int:
         """Completed epochs."""
         return self._progress.epoch
+
+    @property
+    def stopped(self) -> bool:
+        """Whether early stopping has ended its training; its worker sees that in the same history."""
+        return self._early_stopping is not None and self._early_stopping.stopped(self._progress.history) is not None
 
     def epoch_done(self, event: EpochDone) -> bool:
         """Take an epoch in; False if it was known (a worker died and its successor repeated it)."""
@@ -42,9 +51,12 @@ class Flight:
         self._update(state="running")
         return True
 
-    def rung_reached(self, state: TrialState) -> None:
-        """Note the best value so far as the one it is compared by at this rung."""
-        rungs = {**self.record.rungs, self.epochs: self.record.value or 0.0}
+    def rung_reached(self, state: TrialState, rung: int | None = None) -> None:
+        """Note the best value so far as the one it is compared by at a rung: where it stands, unless it stopped early.
+
+        One that stopped early would train on without a better value: it arrives at its rung with the epochs it has.
+        """
+        rungs = {**self.record.rungs, rung or self.epochs: self.record.value or 0.0}
         self._update(state=state, rungs=rungs)
 
     def ends(self, state: TrialState, reason: str | None) -> None:

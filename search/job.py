@@ -233,6 +233,8 @@ def workload(loaded: LoadedStudy, splits: SearchSplits, blobs: Blobs, slots: Seq
         threads=slots[0].threads,
         resident_bytes=int(memory_bytes() * _MEMORY_SHARE / len(slots)),
         epochs=loaded.plan.hyperband.max_resource,
+        early_stopping=loaded.plan.early_stopping,
+        plateau=loaded.plan.plateau,
         paths=[str(loaded.path.parent.absolute()), str(Path.cwd())],
     )
 

@@ -95,7 +95,8 @@ class Logbook:
         self._ledger.__exit__(*error)
 
     def _flight(self, record: TrialRecord) -> Flight:
-        return Flight(record, self._plan.objective.monitor, self._plan.objective.direction)
+        plan = self._plan
+        return Flight(record, plan.objective.monitor, plan.objective.direction, plan.early_stopping)
 
 
 def _history(record: TrialRecord) -> bytes:

@@ -14,6 +14,7 @@ from search.checkpoints import Checkpoints, Tensors
 from search.messages import EpochDone, Task
 from search.progress import Progress
 from search.seeds import derive
+from studies.patience import EarlyStopping, Plateau
 
 Place = TypeVar("Place")
 
@@ -22,12 +23,13 @@ Place = TypeVar("Place")
 class Member:
     """A trial of a cohort in training, with a place in it for each of its seeds.
 
-    Shuffles and random numbers follow from the seed and the epoch alone.
+    Shuffles and random numbers follow from the seed and the epoch alone, the end and the learning rate from the history.
     """
 
     task: Task
     checkpoints: Checkpoints
     to_epoch: int
+    early_stopping: EarlyStopping | None = None
     progress: Progress = field(default_factory=Progress)
     failed: bool = False
 
@@ -38,8 +40,12 @@ class Member:
 
     @property
     def going(self) -> bool:
-        """Whether it trains on; once it has arrived or failed, it keeps its place but counts no more."""
-        return self.progress.epoch < self.to_epoch and not self.failed
+        """Whether it trains on; once it has arrived, stopped or failed, it keeps its place but counts no more."""
+        return self.progress.epoch < self.to_epoch and not self.failed and not self._stopped
+
+    @property
+    def _stopped(self) -> bool:
+        return self.early_stopping is not None and self.early_stopping.stopped(self.progress.history) is not None
 
     def orders(self, rows: int) -> list[NDArray[np.int32]]:
         """The next epoch's shuffles, one a seed."""
@@ -49,6 +55,14 @@ class Member:
     def generator_states(self, index: int, dtype: str) -> list[NDArray[Any]]:
         """Where a generator of random numbers starts the next epoch, one a seed."""
         return [np.array([derive(seed, self.epoch, index), 0], dtype) for seed in self.task.each_seed]
+
+    def learning_rates(self, plateau: Plateau) -> list[NDArray[np.float32]]:
+        """The next epoch's, after the reductions that its history brought, or else its task: the same for each seed."""
+        history = self.progress.history
+        reduced = plateau.reductions(history) if plateau.monitor in history else self.task.reduced_after
+        times = sum(epoch <= self.progress.epoch for epoch in reduced)
+        rate = plateau.rate(float(self.task.params["learning_rate"]), times)
+        return [np.array(rate, np.float32)] * self.task.seeds
 
     def told(self, epoch: int) -> EpochDone:
         """What the supervisor hears of a completed epoch."""

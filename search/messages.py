@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from search.seeds import repeated
+from studies.patience import EarlyStopping, Plateau
 
 Scalar = bool | int | float | str
 
@@ -30,6 +31,8 @@ class Workload(_Message):
         threads: Processor threads for this worker.
         resident_bytes: Splits larger than this stay out of the device's memory; `fit` then streams them.
         epochs: Of a trial that goes all the way.
+        early_stopping: When a trial ends before its last epoch; None for never.
+        plateau: When its learning rate is reduced; None for never.
         paths: Folders where a user's own module may be found.
     """
 
@@ -44,6 +47,8 @@ class Workload(_Message):
     threads: int
     resident_bytes: int
     epochs: int = 1
+    early_stopping: EarlyStopping | None = None
+    plateau: Plateau | None = None
     paths: list[str] = []
 
 
@@ -57,6 +62,7 @@ class Task(_Message):
         seed: Its weights, shuffles and dropout masks follow from this and the epoch.
         known_epochs: Epochs that the supervisor has recorded; later ones of a checkpoint are reported again.
         seeds: Trainings whose mean is the trial, the first with `seed`, the others with seeds that follow from it.
+        reduced_after: Epochs after which the learning rate is reduced where no validation says so.
     """
 
     trial: int
@@ -65,6 +71,7 @@ class Task(_Message):
     seed: int
     known_epochs: int = 0
     seeds: int = 1
+    reduced_after: list[int] = []
 
     @property
     def each_seed(self) -> list[int]:

@@ -82,23 +82,33 @@ def chosen(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:
 def epochs_for(trial: TrialRecord, data: str, sizes: tuple[int, int]) -> int:
     """How long to train.
 
-    On the training split as long as the trial did; the best epoch is then found again by validation. With
+    On the training split up to the rung that the trial came to, where early stopping allows it; the best epoch is
+    then found again by validation. With
     the validation split as well there is nothing to find it by: as many training steps as led to the trial's
     best epoch, which are fewer epochs of the larger split.
     """
     if data == "train":
-        return trial.epochs
+        return max([trial.epochs, *trial.rungs])
     train, validation = sizes
     return max(1, round((trial.best_epoch or trial.epochs) * train / (train + validation)))
+
+
+def _reductions(trial: TrialRecord, plan: StudyPlan, sizes: tuple[int, int]) -> list[int]:
+    """Where a trial's learning rate was reduced on a plateau, in epochs of training and validation split together."""
+    if plan.plateau is None:
+        return []
+    train, validation = sizes
+    return [round(epoch * train / (train + validation)) for epoch in plan.plateau.reductions(trial.history)]
 
 
 def _job(trial: TrialRecord, plan: StudyPlan, recipe: Recipe, sizes: tuple[int, int], repetition: int) -> TrainJob:
     task = recipe.task(trial)
     seed = repeated(task.seed, repetition + 1)[repetition]
     folder = f"retrained/{trial.number:05d}-{plan.retrain.data}-{repetition}"
+    reduced, changes = _reductions(trial, plan, sizes), {"seed": seed, "seeds": 1, "folder": folder}
     return TrainJob(
         structure=recipe.structure(task.params),
-        tasks=[task.model_copy(update={"seed": seed, "seeds": 1, "folder": folder, "known_epochs": 0})],
+        tasks=[task.model_copy(update={**changes, "known_epochs": 0, "reduced_after": reduced})],
         to_epoch=epochs_for(trial, plan.retrain.data, sizes),
         data=plan.retrain.data,
     )

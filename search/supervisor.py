@@ -233,23 +233,25 @@ class Supervisor:
         flights, steps = self._logbook.flights, [step for step in desk.steps if step.number in self._logbook.flights]
         self._count_failures(desk, some_left=bool(steps))
         desk.job, desk.steps = None, []
-        self._agenda.again([step for step in steps if flights[step.number].epochs < step.to_epoch])
+        self._agenda.again([step for step in steps if not _arrived(flights[step.number], step)])
         if len(steps) > 1:
             self._logbook.save_epochs()  # of all before one arrives: killed in between, a search goes on as it would
         for step in steps:
             flight = flights[step.number]
             if event.weights:
                 flight.weighs(event.weights)
-            if flight.epochs >= step.to_epoch:
-                self._arrive(flight)
+            if _arrived(flight, step):
+                self._arrive(flight, step.to_epoch)
 
-    def _arrive(self, flight: Flight) -> None:
+    def _arrive(self, flight: Flight, rung: int) -> None:
         """A trial is at its rung."""
         number = flight.record.number
-        complete = flight.epochs == self._plan.hyperband.max_resource
-        flight.rung_reached("complete" if complete else "paused")
+        complete = rung == self._plan.hyperband.max_resource
+        flight.rung_reached("complete" if complete else "paused", rung)
         value = flight.record.value
-        self._rule.arrive(number, flight.epochs, value if value is not None else math.nan)
+        self._rule.arrive(number, rung, value if value is not None else math.nan)
+        if complete and flight.stopped:
+            flight.ends("complete", f"early stopping at epoch {flight.epochs}")
         if self._rule.out(number):
             flight.ends("pruned", f"stopped by Optuna's pruner after {counted(flight.epochs, 'epoch')}")
         self._logbook.save(flight)
@@ -353,8 +355,15 @@ class Supervisor:
         standing = set(self._rule.paused())
         for number, flight in sorted(self._logbook.flights.items()):
             why = "outranked at its rung" if number in standing else "the time was up"
-            flight.ends("pruned", f"stopped after {counted(flight.epochs, 'epoch')}: {why}")
+            done = counted(flight.epochs, "epoch")
+            how = f"early stopping after {done}, {why}" if flight.stopped else f"stopped after {done}: {why}"
+            flight.ends("pruned", how)
             self._logbook.save(flight)
+
+
+def _arrived(flight: Flight, step: Step) -> bool:
+    """Whether a trial has trained as far as its step goes, or stopped early on the way."""
+    return flight.epochs >= step.to_epoch or flight.stopped
 
 
 def _typical(seconds: deque[float]) -> float:

@@ -204,7 +204,8 @@ class KerasTrainer:
 
     def _enter(self, machine: Machine, cohort: Cohort, task: Task, to_epoch: int, report: Report) -> Member:
         """Take a trial up where its checkpoint stands, telling what the supervisor hasn't recorded of it."""
-        member, state = Member(task, Checkpoints(self._blobs, task.folder, task.identity), to_epoch), None
+        checkpoints = Checkpoints(self._blobs, task.folder, task.identity)
+        member, state = Member(task, checkpoints, to_epoch, self._workload.early_stopping), None
         if (found := member.checkpoints.load()) is not None:
             member.progress, state = found
             for epoch in range(task.known_epochs + 1, member.epoch):
@@ -228,6 +229,9 @@ class KerasTrainer:
         for index, state in enumerate(machine.generators):
             values = [value for member in members for value in member.generator_states(index, state.dtype)]
             cohort.assign(state, values)
+        if self._workload.plateau:
+            rates = [rate for member in members for rate in member.learning_rates(self._workload.plateau)]
+            cohort.assign(machine.model.optimizer.learning_rate, rates)
         logs = cohort.train(train, [order for member in members for order in member.orders(train.rows)])
         metrics = [_prefixed("train_", log) for log in logs]
         if validation is not None:

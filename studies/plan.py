@@ -31,6 +31,7 @@ from spaces import (
 from studies import overrides as command_line
 from studies.ladder import Ladder
 from studies.overrides import Override, is_path
+from studies.patience import EarlyStopping, Plateau, patience_problems, plateau_problems
 from studies.records import Direction
 from studies.schedule import ScheduleKeys, schedule_problems
 from studies.section import Count
@@ -224,6 +225,8 @@ class StudyPlan(_Section):
     Attributes:
         name: The study's name in the store, and its folder.
         space: A name in the catalog of spaces, or a path relative to the study file.
+        early_stopping: When a trial ends by itself; None for never.
+        plateau: When its learning rate is reduced; None for never.
         enqueue: Known-good params that go first; what they leave out is sampled.
     """
 
@@ -234,6 +237,8 @@ class StudyPlan(_Section):
     hyperband: Hyperband = Hyperband()
     sampler: SamplerPlan = SamplerPlan()
     training: Training = Training()
+    early_stopping: EarlyStopping | None = None
+    plateau: Plateau | None = None
     budget: Budget = Budget()
     retrain: Retrain = Retrain()
     leaderboard: LeaderboardPlan = LeaderboardPlan()
@@ -290,7 +295,8 @@ def fingerprint(plan: StudyPlan, space: Space) -> dict[str, Any]:
     The budget, retraining, the leaderboard and enqueued params may change, and so may the place where
     named data lie; what the data are is told by their own hash.
     """
-    sections = plan.model_dump(mode="json", include={"data", "objective", "hyperband", "sampler", "training"})
+    searched = {"data", "objective", "hyperband", "sampler", "training", "early_stopping", "plateau"}
+    sections = plan.model_dump(mode="json", include=searched)
     del sections["data"]["path"]
     for key in ("class_weight", "schedule"):
         if sections["training"][key] == "none":
@@ -357,6 +363,8 @@ def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
     yield from schedule_problems(choices, plan.hyperband.max_resource, in_space=given)
     if True in choices.get("nesterov", ()) and ("momentum" not in choices or "sgd" not in choices["optimizer"]):
         yield 'training.nesterov: is for optimizer = "sgd" with a momentum'
+    yield from patience_problems(plan.early_stopping, plan.plateau, plan.hyperband.max_resource, plan.objective.monitor)
+    yield from plateau_problems(plan.plateau, choices)
 
 
 def _law_breaks(name: str, parameter: Parameter) -> Iterator[str]:

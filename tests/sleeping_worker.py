@@ -82,7 +82,9 @@ class Member:
 
     @property
     def going(self):
-        return self.progress.epoch < self.job.to_epoch and not self.failed
+        rule = self.workload.early_stopping
+        stopped = rule is not None and rule.stopped(self.progress.history) is not None
+        return self.progress.epoch < self.job.to_epoch and not self.failed and not stopped
 
     def train(self):
         trial, epoch = self.task.trial, self.progress.epoch + 1

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -92,7 +93,8 @@ def file_keys():
     from studies.plan import StudyPlan
 
     for name, field in StudyPlan.model_fields.items():
-        inner = getattr(field.annotation, "model_fields", None)
+        kinds = (field.annotation, *get_args(field.annotation))  # of a section, or of one that may be missing
+        inner = next((kind.model_fields for kind in kinds if hasattr(kind, "model_fields")), None)
         yield from [f"{name}.{key}" for key in inner] if inner else [name]
     for kind in (Int, Float, Categorical, Ordinal, Fixed):
         yield from (f"parameters.{key}" for key in kind.model_fields)

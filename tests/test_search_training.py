@@ -11,6 +11,7 @@ from search.errors import SearchError
 from search.messages import EvaluateJob, ExportJob, Task, TrainJob, TrialFailed, Workload
 from search.programs.fit import FitProgram
 from search.training import KerasTrainer
+from studies.patience import EarlyStopping, Plateau
 
 pytestmark = pytest.mark.backend
 
@@ -383,6 +384,85 @@ def test_a_trial_fails_where_one_of_its_seeds_does(trainer):
     _, (failure,) = seeds_events(trainer, 3, PARAMS | {"learning_rate": 1e30})
     assert isinstance(failure, TrialFailed)
     assert "epoch" in failure.reason
+
+
+ON_ACCURACY = EarlyStopping(monitor="val_accuracy", patience=4)
+WAITS = [
+    {"early_stopping": EarlyStopping(patience=2, monitor="val_accuracy")},
+    {"plateau": Plateau(monitor="val_accuracy", patience=1, factor=0.3, min_learning_rate=0.03)},
+    {"early_stopping": ON_ACCURACY, "plateau": Plateau(monitor="val_accuracy", patience=2, factor=0.5)},
+]
+
+
+@pytest.mark.parametrize("waits", WAITS, ids=["stop", "reduce", "both"])
+def test_waiting_is_that_of_keras_s_callbacks_in_fit(blobs, waits):
+    """A rate so high that accuracy goes up and down; one batch an epoch, so that its order doesn't matter."""
+    params = PARAMS | {"dropout": 0.0, "learning_rate": 0.3, "batch_size": ROWS}
+    trainer = make_trainer(blobs, **waits)
+    ours = train(trainer, 14, params)
+    model = trainer._machines["s"].model
+    training.initialise(model, 5)
+    model.optimizer.learning_rate = params["learning_rate"]
+    callbacks = []
+    if stop := waits.get("early_stopping"):
+        callbacks.append(keras.callbacks.EarlyStopping(stop.monitor, patience=stop.patience))
+    if plateau := waits.get("plateau"):
+        options = {"factor": plateau.factor, "patience": plateau.patience, "min_lr": plateau.min_learning_rate}
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(plateau.monitor, **options))
+    train_split, held_out = (
+        [np.asarray(blobs.array(f"data/{name}_{split}.npy")) for name in "xy"] for split in ("train", "validation")
+    )
+    options = {"batch_size": ROWS, "epochs": 14, "validation_data": held_out, "callbacks": callbacks, "verbose": 0}
+    history = model.fit(*train_split, **options).history
+    for metric in ("val_loss", "val_accuracy"):
+        np.testing.assert_allclose([epoch[metric] for epoch in ours], history[metric], atol=1e-4)
+    assert ("early_stopping" in waits) == (len(ours) < 14)
+    if plateau:
+        assert min(history["learning_rate"]) < 0.2
+
+
+@pytest.mark.parametrize("cut", [2, 5])
+def test_a_trial_that_waits_goes_on_after_a_kill_as_if_there_had_been_none(blobs, cut):
+    waits = {"early_stopping": ON_ACCURACY, "plateau": Plateau(monitor="val_accuracy", patience=1, factor=0.5)}
+    params = PARAMS | {"learning_rate": 0.2}
+    whole = train(make_trainer(blobs, **waits), 14, params)
+    assert cut < len(whole) < 14
+    parts = train(make_trainer(blobs, **waits), cut, params, trial=1)
+    parts += train(make_trainer(blobs, **waits), 14, params, trial=1, known=cut)
+    assert_equal(parts, whole, tolerance=1e-7)
+    assert train(make_trainer(blobs, **waits), 14, params, trial=1, known=len(whole)) == []
+
+
+def test_the_seeds_of_a_trial_wait_together(blobs):
+    """Their mean decides when the trial ends and when its rate falls."""
+    waits = {"early_stopping": ON_ACCURACY, "plateau": Plateau(monitor="val_accuracy", patience=1, factor=1e-9)}
+    _, events = seeds_events(make_trainer(blobs, **waits), 14)
+    history = {"val_accuracy": [event.metrics["val_accuracy"] for event in events]}
+    assert ON_ACCURACY.stopped(history) == len(events) < 14
+    after = waits["plateau"].reductions(history)[0]
+    last = [event.metrics["val_loss"] for event in events[after - 1 :]]
+    assert last == pytest.approx([last[0]] * len(last), abs=1e-6)
+
+
+def test_a_cohort_waits_as_each_of_its_trials_does_alone(blobs):
+    waits = {"early_stopping": EarlyStopping(patience=2), "plateau": Plateau(patience=1, factor=0.1)}
+    trials = {trial: PARAMS | {"learning_rate": rate} for trial, rate in ((1, 0.3), (2, 0.001), (3, 0.1))}
+    together = train_cohort(make_trainer(blobs, **waits), 9, trials)
+    alone = make_trainer(blobs, **waits)
+    for trial, params in trials.items():
+        assert_equal(together[trial], train(alone, 9, params, trial=10 + trial, seed=5 + trial))
+    assert len({len(epochs) for epochs in together.values()}) > 1
+
+
+def test_without_validation_the_rate_falls_where_the_task_says(blobs):
+    """Reductions come after the whole epochs that a task names; a rate of 1e-9 trains nothing."""
+    trainer = make_trainer(blobs, plateau=Plateau(patience=1, factor=1e-9), early_stopping=EarlyStopping(patience=1))
+    task = Task(trial=0, folder="trials/0", params=PARAMS | {"dropout": 0.0}, seed=5, reduced_after=[2])
+    events = []
+    job = TrainJob(structure="s", tasks=[task], to_epoch=4, data="train+validation")
+    trainer.train(job, events.append, lambda: False)
+    first, second, third, fourth = (event.metrics["train_loss"] for event in events)
+    assert first > second > third == pytest.approx(fourth, abs=1e-6)
 
 
 def test_many_rows_are_validated_as_fit_does(tmp_path, monkeypatch):

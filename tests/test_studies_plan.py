@@ -89,6 +89,38 @@ def test_without_hyperband_the_ladder_has_one_rung(study):
 
 
 BAD = [
+    ("[early_stopping]\nmonitor = 'val_loss'", "early_stopping.patience: must be given"),
+    ("[early_stopping]\npatience = 0", "early_stopping.patience: must be at least 1 (came 0)"),
+    (
+        "[early_stopping]\npatience = 26",
+        "early_stopping.patience: must be at most 25, to do anything in 27 epochs (came 26)",
+    ),
+    (
+        "[early_stopping]\npatience = 3\npatients = 3",
+        'early_stopping: unknown key "patients"; did you mean "patience"?',
+    ),
+    (
+        "[early_stopping]\nmonitor = 'val_acc'\npatience = 3",
+        'early_stopping.monitor: unknown word "val_acc"; did you mean "val_accuracy"?',
+    ),
+    (
+        "[early_stopping]\nmonitor = 'val_f1'\npatience = 3",
+        'early_stopping.monitor: "val_f1" is measured only where it is objective.monitor (which is "val_accuracy")',
+    ),
+    ("[plateau]\npatience = 3\nfactor = 1.0", "plateau.factor: must be below 1"),
+    ("[plateau]\npatience = 3\nmin_learning_rate = -1.0", "plateau.min_learning_rate: must be at least 0"),
+    (
+        "[plateau]\npatience = 3\nmin_learning_rate = 0.001",
+        "plateau.min_learning_rate: must be below the learning rate (came 0.001, learning_rate = 0.001)",
+    ),
+    (
+        '[plateau]\npatience = 3\n[training]\nschedule = "cosine"',
+        "plateau: excludes a schedule of the learning rate; leave out [plateau] or training.schedule",
+    ),
+    (
+        "[plateau]\npatience = 1\n[hyperband]\nmax_resource = 2",
+        "plateau.patience: needs a run of 3 epochs or more, not 2 epochs (came 1)",
+    ),
     (
         '[training]\nschedule = "cosin"',
         'training.schedule: unknown word "cosin"; did you mean "cosine"?',
@@ -398,6 +430,7 @@ def test_a_study_from_before_there_were_class_weights_and_seeds_goes_on_without_
     ):
         for name in names:
             del old[section][name]
+    del old["early_stopping"], old["plateau"]
     assert not {"class_weight", "schedule"} & set(new["training"])
     assert "seeds" not in new["objective"]
     assert differences(old, new) == []
@@ -409,6 +442,10 @@ def test_a_study_from_before_there_were_class_weights_and_seeds_goes_on_without_
         (
             "training.class_weight=balanced",
             'training.class_weight: nothing in the store, "balanced" in the file',
+        ),
+        (
+            "early_stopping.patience=5",
+            'early_stopping: nothing in the store, {monitor = "val_loss", patience = 5} in the file',
         ),
         ("hyperband.max_resource=81", "hyperband.max_resource: 27 in the store, 81 in the file"),
         ("sampler.seed=1", "sampler.seed: 0 in the store, 1 in the file"),
