@@ -15,9 +15,11 @@ from reports.files import replace
 from reports.leaderboard import leaderboard, metric_names
 from reports.reproduction import reproduction
 from reports.rungs import rung_counts
+from reports.steps import recorded_steps, steps_chart
 from reports.summary import summary
 from reports.words import counted, shown, spoken
 from studies.records import StudyRecord
+from studies.steps import Steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,21 +31,24 @@ MOST_ROWS = 30
 MOST_NUMBERS = 20
 
 
-def write_page(study: StudyRecord, path: Path, diagnosis: Diagnosis | None = None) -> None:
+def write_page(
+    study: StudyRecord, path: Path, diagnosis: Diagnosis | None = None, steps: Mapping[int, Steps] | None = None
+) -> None:
     """Write the report of a study; the file is replaced as a whole.
 
     Args:
         study: What happened; any state will do, even without trials.
         path: The HTML file, in a folder that exists.
         diagnosis: A close look at the winner, where one was taken.
+        steps: What was recorded of single training steps, by trial.
     Raises:
         ReportError: It cannot be written; a file that was there is left as it was.
     """
-    replace(path, page(study, diagnosis))
+    replace(path, page(study, diagnosis, steps))
 
 
 def write_report(study: StudyRecord, folder: Path, path: Path) -> None:
-    """Write the report of a study, with the close look at its winner where the study's folder has one.
+    """Write the report of a study, with the close look at its winner and the steps that the study's folder has.
 
     Raises:
         ReportError: See `write_page`; or what the folder has can't be read.
@@ -51,10 +56,10 @@ def write_report(study: StudyRecord, folder: Path, path: Path) -> None:
     from reports.diagnosis import read
 
     diagnosis = folder / DIAGNOSIS
-    write_page(study, path, read(diagnosis) if diagnosis.is_file() else None)
+    write_page(study, path, read(diagnosis) if diagnosis.is_file() else None, recorded_steps(study, folder))
 
 
-def page(study: StudyRecord, diagnosis: Diagnosis | None = None) -> str:
+def page(study: StudyRecord, diagnosis: Diagnosis | None = None, steps: Mapping[int, Steps] | None = None) -> str:
     """The report as HTML text. Nothing from the study is taken for markup."""
     from jinja2 import Environment
 
@@ -70,7 +75,7 @@ def page(study: StudyRecord, diagnosis: Diagnosis | None = None) -> str:
         left_out=len(study.trials) > MOST_ROWS,
         shown_trials=MOST_ROWS,
         rungs=[_rung_cells(metric, count) for count in rung_counts(study)],
-        charts=[_picture(chart) for chart in charts(study)],
+        charts=[_picture(chart) for chart in [*charts(study), steps_chart(steps or {})] if chart],
         diagnosis=diagnosis,
         sections=_sections(diagnosis) if diagnosis else [],
         failures=_failures(study),

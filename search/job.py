@@ -199,6 +199,7 @@ def make_recipe(loaded: LoadedStudy) -> Recipe:
         structure=lambda params: _structure(space, params),
         seed=plan.sampler.seed,
         seeds=plan.objective.seeds,
+        record=plan.record.every if plan.record else 0,
     )
 
 

@@ -23,7 +23,7 @@ Place = TypeVar("Place")
 class Member:
     """A trial of a cohort in training, with a place in it for each of its seeds.
 
-    Shuffles and random numbers follow from the seed and the epoch alone, the end and the learning rate from the history.
+    Shuffles and random numbers follow from the seed and the epoch alone, its end and its rate from its history.
     """
 
     task: Task

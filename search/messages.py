@@ -62,6 +62,7 @@ class Task(_Message):
         seed: Its weights, shuffles and dropout masks follow from this and the epoch.
         known_epochs: Epochs that the supervisor has recorded; later ones of a checkpoint are reported again.
         seeds: Trainings whose mean is the trial, the first with `seed`, the others with seeds that follow from it.
+        record: Steps from one that is recorded to the next; 0 for no recording.
         reduced_after: Epochs after which the learning rate is reduced where no validation says so.
     """
 
@@ -71,6 +72,7 @@ class Task(_Message):
     seed: int
     known_epochs: int = 0
     seeds: int = 1
+    record: int = 0
     reduced_after: list[int] = []
 
     @property

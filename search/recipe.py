@@ -20,12 +20,14 @@ class Recipe:
         structure: From all of a task's params to the key of its compiled program.
         seed: The study's; a trial's follows from it and its number.
         seeds: Trainings of a trial.
+        record: Steps from one that is recorded to the next; 0 for no recording.
     """
 
     defaults: Mapping[str, Any]
     structure: Callable[[Params], str]
     seed: int
     seeds: int = 1
+    record: int = 0
 
     def task(self, record: TrialRecord) -> Task:
         """The trial for a worker."""
@@ -36,6 +38,7 @@ class Recipe:
             seed=derive(self.seed, record.number),
             known_epochs=record.epochs,
             seeds=self.seeds,
+            record=self.record,
         )
 
 

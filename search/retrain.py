@@ -105,7 +105,7 @@ def _job(trial: TrialRecord, plan: StudyPlan, recipe: Recipe, sizes: tuple[int, 
     task = recipe.task(trial)
     seed = repeated(task.seed, repetition + 1)[repetition]
     folder = f"retrained/{trial.number:05d}-{plan.retrain.data}-{repetition}"
-    reduced, changes = _reductions(trial, plan, sizes), {"seed": seed, "seeds": 1, "folder": folder}
+    reduced, changes = _reductions(trial, plan, sizes), {"seed": seed, "seeds": 1, "record": 0, "folder": folder}
     return TrainJob(
         structure=recipe.structure(task.params),
         tasks=[task.model_copy(update={**changes, "known_epochs": 0, "reduced_after": reduced})],

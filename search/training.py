@@ -52,6 +52,7 @@ from search.programs import (
     write,
 )
 from search.programs.fit import FitProgram
+from search.recording import Recorder
 from search.scalars import Scalars, is_scalar, make_optimizer
 from search.schedules import Span
 
@@ -89,9 +90,11 @@ class Machine:
         """The states of what dropout and augmentation draw from."""
         return [v for v in self.model.variables if v.name.endswith("seed_generator_state")]
 
-    def cohort(self, tasks: Sequence[Task]) -> Cohort:
+    def cohort(self, tasks: Sequence[Task], recorder: Recorder | None = None) -> Cohort:
         """For trials that train together; the seeds of one only where that is faster, else they take turns."""
         places = sum(task.seeds for task in tasks)
+        if recorder:
+            return InTurn(recorder, [*self.state, *self.generators]) if places > 1 else recorder.cohort()
         if len(tasks) == 1 < places and (faster_together() == 1 or places > self.program.capacity):
             return InTurn(self.program, [*self.state, *self.generators])
         return self.program.cohort()
@@ -132,7 +135,7 @@ class KerasTrainer:
                 report(_failure(left.popleft(), problem))
                 continue
             weights = machine.weight_count
-            room = max(1, machine.program.capacity // left[0].seeds)
+            room = 1 if left[0].record else max(1, machine.program.capacity // left[0].seeds)
             tasks = [left.popleft() for _ in range(min(len(left), room))]
             self._train_tasks(job, tasks, report, paused)
         return JobDone(weights=weights)
@@ -190,13 +193,18 @@ class KerasTrainer:
     def _train_cohort(
         self, machine: Machine, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]
     ) -> None:
-        cohort = machine.cohort(tasks)
-        members = [self._enter(machine, cohort, task, job.to_epoch, report) for task in tasks]
         data = self._data(machine, job.data)
+        recorder = self._recorder(machine, tasks[0], *data) if tasks[0].record else None
+        cohort = machine.cohort(tasks, recorder)
+        members = [self._enter(machine, cohort, task, job.to_epoch, report) for task in tasks]
         while (going := sum(member.going for member in members)) and not paused():
             started = time.perf_counter()
+            if recorder:
+                recorder.begin(members[0].epoch)
             metrics = self._epoch(machine, cohort, members, *data)
             seconds = (time.perf_counter() - started) / going
+            if recorder:
+                recorder.keep(self._blobs, tasks[0].folder)
             states = by_member(members, cohort.read(machine.state))
             for member, found, own in zip(members, metrics, states, strict=True):
                 if member.going:
@@ -324,6 +332,10 @@ class KerasTrainer:
     def _span(self, params: dict[str, Any]) -> Span:
         rows = len(self._split("train")[1])
         return Span(self._workload.epochs, math.ceil(rows / int(params["batch_size"])))
+
+    def _recorder(self, machine: Machine, task: Task, train: DeviceArrays, validation: DeviceArrays | None) -> Recorder:
+        steps, weights = math.ceil(train.rows / int(task.params["batch_size"])), self._class_weights(task.params)
+        return Recorder(machine.program, machine.model, validation, task.record, steps, weights)
 
     def _class_weights(self, params: dict[str, Any]) -> NDArray[np.float32] | None:
         """What each class weighs, by the training split: shape (classes,)."""

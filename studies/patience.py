@@ -90,8 +90,8 @@ def _float32(value: float) -> float:
     return nearest
 
 
-def patience_problems(
-    early_stopping: EarlyStopping | None, plateau: Plateau | None, epochs: int, monitor: str
+def waiting_problems(
+    early_stopping: EarlyStopping | None, plateau: Plateau | None, epochs: int, monitor: str, choices: Choices
 ) -> Iterator[str]:
     """What keeps the sections from ever doing anything, one line each.
 
@@ -100,6 +100,7 @@ def patience_problems(
         plateau: See `StudyPlan`.
         epochs: Of a complete trial.
         monitor: The study's.
+        choices: The values of the keys of [training].
     """
     for name, plan in (("early_stopping", early_stopping), ("plateau", plateau)):
         if plan is not None and plan.patience > epochs - 2:
@@ -111,12 +112,12 @@ def patience_problems(
             yield f"{name}.patience: {law} {epochs} epochs (came {plan.patience})"
         if plan is not None and plan.monitor == "val_f1" != monitor:
             yield f'{name}.monitor: "val_f1" is measured only where it is objective.monitor (which is {shown(monitor)})'
+    if plateau is not None:
+        yield from _contradictions(plateau, choices)
 
 
-def plateau_problems(plateau: Plateau | None, choices: Choices) -> Iterator[str]:
-    """Where a plateau and the keys of [training] contradict each other."""
-    if plateau is None:
-        return
+def _contradictions(plateau: Plateau, choices: Choices) -> Iterator[str]:
+    """Between a plateau and the keys of [training]."""
     if set(choices["schedule"]) != {"none"}:
         yield "plateau: excludes a schedule of the learning rate; leave out [plateau] or training.schedule"
     highest = max(rate for rate in choices["learning_rate"] if not isinstance(rate, str))

@@ -31,11 +31,12 @@ from spaces import (
 from studies import overrides as command_line
 from studies.ladder import Ladder
 from studies.overrides import Override, is_path
-from studies.patience import EarlyStopping, Plateau, patience_problems, plateau_problems
+from studies.patience import EarlyStopping, Plateau, waiting_problems
 from studies.records import Direction
 from studies.schedule import ScheduleKeys, schedule_problems
 from studies.section import Count
 from studies.section import Section as _Section
+from studies.steps import Record
 
 CATALOG = Path(__file__).with_name("catalog")
 """The folder of the studies that toprung ships."""
@@ -227,6 +228,7 @@ class StudyPlan(_Section):
         space: A name in the catalog of spaces, or a path relative to the study file.
         early_stopping: When a trial ends by itself; None for never.
         plateau: When its learning rate is reduced; None for never.
+        record: How often a training step is looked at; None for never.
         enqueue: Known-good params that go first; what they leave out is sampled.
     """
 
@@ -239,6 +241,7 @@ class StudyPlan(_Section):
     training: Training = Training()
     early_stopping: EarlyStopping | None = None
     plateau: Plateau | None = None
+    record: Record | None = None
     budget: Budget = Budget()
     retrain: Retrain = Retrain()
     leaderboard: LeaderboardPlan = LeaderboardPlan()
@@ -307,24 +310,6 @@ def fingerprint(plan: StudyPlan, space: Space) -> dict[str, Any]:
     return kept
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Where two fingerprints differ: `hyperband.max_resource: 27 in the store, 81 in the file`."""
-    return list(_differences(old, new))
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    for key in {**new, **old}:
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _differences(before, after, f"{path}{key}.")
-        elif json.dumps(before, sort_keys=True) != json.dumps(after, sort_keys=True):  # true is not 1 here
-            yield f"{path}{key}: {_shown(before)} in the store, {_shown(after)} in the file"
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else shown(value)
-
-
 def _check(tables: Mapping[str, Any], path: Path) -> LoadedStudy:
     plan = validate(StudyPlan, tables, shown_path(path))
     space = _space(plan, path)
@@ -360,11 +345,11 @@ def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
         return
     trained = {name: (value,) for name, value in plan.training.model_dump(exclude_none=True).items()}
     choices = trained | {name: _extremes(parameter) for name, parameter in given.items()}
-    yield from schedule_problems(choices, plan.hyperband.max_resource, in_space=given)
+    epochs = plan.hyperband.max_resource
+    yield from schedule_problems(choices, epochs, in_space=given)
     if True in choices.get("nesterov", ()) and ("momentum" not in choices or "sgd" not in choices["optimizer"]):
         yield 'training.nesterov: is for optimizer = "sgd" with a momentum'
-    yield from patience_problems(plan.early_stopping, plan.plateau, plan.hyperband.max_resource, plan.objective.monitor)
-    yield from plateau_problems(plan.plateau, choices)
+    yield from waiting_problems(plan.early_stopping, plan.plateau, epochs, plan.objective.monitor, choices)
 
 
 def _law_breaks(name: str, parameter: Parameter) -> Iterator[str]:

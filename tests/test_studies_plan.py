@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from spaces import InputError, catalog_names
+from studies.differences import differences
 from studies.ladder import Ladder
-from studies.plan import CATALOG, DataPlan, StudyPlan, differences, fingerprint, load_study
+from studies.plan import CATALOG, DataPlan, StudyPlan, fingerprint, load_study
 
 SPACE = """
 model = "mlp"
@@ -89,6 +90,8 @@ def test_without_hyperband_the_ladder_has_one_rung(study):
 
 
 BAD = [
+    ("[record]\nevery = 0", "record.every: must be at least 1 (came 0)"),
+    ("[record]\nevery = 3\nevry = 3", 'record: unknown key "evry"; did you mean "every"?'),
     ("[early_stopping]\nmonitor = 'val_loss'", "early_stopping.patience: must be given"),
     ("[early_stopping]\npatience = 0", "early_stopping.patience: must be at least 1 (came 0)"),
     (
@@ -413,6 +416,7 @@ def test_budget_retraining_leaderboard_and_enqueued_params_may_change(study):
         "budget.trials=9",
         "budget.minutes=3",
         "retrain.seeds=1",
+        "record.every=10",
         "leaderboard.test_top=0",
         "name=other",
     ]

@@ -7,7 +7,7 @@ one program serves the search (training split) and the retraining (training and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -20,6 +20,10 @@ VALIDATION_BATCH = 512  # bounds the memory of a validation step; the result doe
 COHORT = 16  # trials that share a program at most, where a program can take more than one
 
 Tensors = list[NDArray[Any]]
+
+
+Look = Callable[[Any, Any], None]
+"""Is shown the x and the y of a batch."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,14 @@ class Program(Protocol):
 
     def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
         """Train the model one epoch over the rows in `order`, batch by batch; the epoch's metrics."""
+
+    def train_and_look(
+        self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
+    ) -> dict[str, float]:
+        """Train as `train` does; before each of the steps `looks`, from 0, call `look` with that step's batch.
+
+        The model's variables are up to date then, and must be left as they are.
+        """
 
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The model's metrics on all rows of `data`; it stays as it is."""
@@ -163,6 +175,25 @@ def build_program(
     return _backend().make(model, batch_size, jit_compile=jit_compile, class_weights=class_weights)
 
 
+def make_probe(
+    model: keras.Model, class_weights: NDArray[np.float32] | None
+) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+    """From a batch to its loss in training, the model's outputs, and the norm of the gradient of the first weight.
+
+    It may change variables that aren't trained: the states of generators, moving averages.
+    """
+    return _backend().make_probe(model, class_weights)
+
+
+def stretches(
+    order: NDArray[np.int32], batch_size: int, looks: Sequence[int]
+) -> Iterator[tuple[bool, NDArray[np.int32]]]:
+    """An epoch's rows in pieces, each from one look to the next, with whether it begins with a look."""
+    starts = sorted({0, *looks})
+    for start, end in zip(starts, [*starts[1:], None], strict=True):
+        yield start in looks, order[start * batch_size : None if end is None else end * batch_size]
+
+
 def create_variables(model: keras.Model) -> None:
     """Create the metrics' and the optimizer's variables, which Keras leaves until the first batch.
 
@@ -210,6 +241,11 @@ class Backend(Protocol):
         self, model: keras.Model, batch_size: int, *, jit_compile: bool, class_weights: NDArray[np.float32] | None
     ) -> Program:
         """See `build_program`."""
+
+    def make_probe(
+        self, model: keras.Model, class_weights: NDArray[np.float32] | None
+    ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+        """See `make_probe`."""
 
     def read(self, variables: Sequence[Any]) -> Tensors:
         """See `read`."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, create_variables
+from search.errors import SearchError
+from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, create_variables, stretches
 
 
 class FitProgram:
@@ -39,6 +40,21 @@ class FitProgram:
         history = self._model.fit(x, y, sample_weight=weights, **options).history
         return {name: float(values[-1]) for name, values in history.items()}
 
+    def train_and_look(
+        self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
+    ) -> dict[str, float]:
+        """Train one epoch, stopping for a look before some of its steps.
+
+        The metrics are means over the rows of what `fit` says of each stretch; for F1 that is an approximation.
+        """
+        parts = []
+        for looked, rows in stretches(order, self._batch_size, looks):
+            if looked:
+                batch = rows[: self._batch_size]
+                look(data.x[batch], data.y[batch])
+            parts.append((len(rows), self.train(data, rows)))
+        return {name: sum(n * logs[name] for n, logs in parts) / len(order) for name in parts[0][1]}
+
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The metrics on all rows of `data`."""
         logs = self._model.evaluate(data.x, data.y, batch_size=VALIDATION_BATCH, verbose=0, return_dict=True)
@@ -50,6 +66,13 @@ def make(
 ) -> FitProgram:
     """The program of a compiled model; Keras decides how to compile."""
     return FitProgram(model, batch_size, class_weights)
+
+
+def make_probe(
+    model: keras.Model, class_weights: NDArray[np.float32] | None
+) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+    """Gradients are taken as the backend takes them, and this module knows none."""
+    raise SearchError(f"record: steps are recorded under TensorFlow and JAX, not {keras.backend.backend()}")
 
 
 def read(variables: Sequence[Any]) -> list[NDArray[Any]]:

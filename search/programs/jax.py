@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.programs import COHORT, VALIDATION_BATCH, DeviceArrays, Tensors, create_variables, write
+from search.programs import COHORT, VALIDATION_BATCH, DeviceArrays, Look, Tensors, create_variables, stretches, write
 
 _LANES = (1, 4, COHORT)  # a cohort is filled up to one of these numbers, so that few programs are compiled
 
@@ -37,6 +37,7 @@ class JaxProgram:
         self._batch_size = batch_size
         self._class_weights = None if class_weights is None else jnp.asarray(class_weights)
         self._fresh_metrics = [variable.value for variable in model.metrics_variables]
+        self._stretch = jax.jit(self._steps)
         self.epochs = jax.jit(_for_each_lane(self._epoch, (0, None, None, 0)))
         self.validations = jax.jit(_for_each_lane(self._validation, (0, None, None)))
 
@@ -50,6 +51,19 @@ class JaxProgram:
         (metrics,) = cohort.train(data, [order])
         write(self.variables, cohort.read(self.variables)[0])
         return metrics
+
+    def train_and_look(
+        self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
+    ) -> dict[str, float]:
+        """Train one epoch, stopping for a look before some of its steps."""
+        values, metrics = [variable.value for variable in self.variables], list(self._fresh_metrics)
+        for looked, rows in stretches(order, self._batch_size, looks):
+            if looked:
+                batch = rows[: self._batch_size]
+                look(data.x[batch], data.y[batch])
+            values, metrics = self._stretch(values, metrics, data.x, data.y, rows)
+            write(self.variables, values)
+        return {name: float(value) for name, value in self._logs(metrics).items()}
 
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The model's metrics on all rows of `data`."""
@@ -65,6 +79,11 @@ class JaxProgram:
         return cohort
 
     def _epoch(self, values: Values, x: Any, y: Any, order: Any) -> tuple[dict[str, Any], Values]:
+        values, metrics = self._steps(values, list(self._fresh_metrics), x, y, order)
+        return self._logs(metrics), values
+
+    def _steps(self, values: Values, metrics: Values, x: Any, y: Any, order: Any) -> tuple[Values, Values]:
+        """New values, and metrics that count these steps as well."""
         full, remainder = divmod(order.shape[0], self._batch_size)
 
         def step(state: Any, rows: Any) -> tuple[Any, None]:
@@ -72,14 +91,14 @@ class JaxProgram:
             _, state = self._model.train_step(state, (x[rows], y[rows], *weights))
             return state, None
 
-        state = (*self._groups(values), list(self._fresh_metrics))
+        state = (*self._groups(values), metrics)
         if full:
             batches = order[: full * self._batch_size].reshape(full, self._batch_size)
             state, _ = jax.lax.scan(step, state, batches)
         if remainder:
             state, _ = step(state, order[-remainder:])
         trainable, non_trainable, optimizer, metrics = state
-        return self._logs(metrics), [*trainable, *non_trainable, *optimizer]
+        return [*trainable, *non_trainable, *optimizer], metrics
 
     def _validation(self, values: Values, x: Any, y: Any) -> dict[str, Any]:
         trainable, non_trainable, _ = self._groups(values)
@@ -165,6 +184,33 @@ def make(
 ) -> JaxProgram:
     """The program of a compiled model; JAX compiles always."""
     return JaxProgram(model, batch_size, class_weights)
+
+
+def make_probe(
+    model: keras.Model, class_weights: NDArray[np.float32] | None
+) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+    """See `search.programs.make_probe`."""
+    by_class = None if class_weights is None else jnp.asarray(class_weights)
+
+    def loss_of(trainable: Values, rest: tuple[Values, Values, Values], x: Any, y: Any) -> tuple[Any, Any]:
+        other, metrics, optimizer = rest
+        weights = None if by_class is None else by_class[y]
+        options = {"training": True, "optimizer_variables": optimizer}
+        _, (loss, outputs, *_) = model.compute_loss_and_updates(trainable, other, metrics, x, y, weights, **options)
+        return loss, outputs
+
+    def probe(trainable: Values, rest: tuple[Values, Values, Values], x: Any, y: Any) -> tuple[Any, Any, Any]:
+        (loss, outputs), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, rest, x, y)
+        return loss, outputs, jnp.linalg.norm(gradients[0])
+
+    compiled = jax.jit(probe)
+
+    def look(x: Any, y: Any) -> tuple[Any, Any, Any]:
+        groups = (model.non_trainable_variables, model.metrics_variables, model.optimizer.variables)
+        rest = tuple([variable.value for variable in group] for group in groups)
+        return compiled([variable.value for variable in model.trainable_variables], rest, x, y)  # type: ignore[no-any-return]
+
+    return look
 
 
 def read(variables: Sequence[Any]) -> Tensors:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, create_variables
+from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, create_variables, stretches
 from search.programs.kernels import use_kernels
 
 Logs = dict[str, Any]
@@ -55,6 +55,18 @@ class TensorFlowProgram:
         """Train one epoch over the rows in `order`."""
         return _numbers(self._train(data.x, data.y, tf.constant(order)))
 
+    def train_and_look(
+        self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
+    ) -> dict[str, float]:
+        """Train one epoch, stopping for a look before some of its steps."""
+        self._model.reset_metrics()
+        for looked, rows in stretches(order, self._batch_size, looks):
+            if looked:
+                batch = tf.constant(rows[: self._batch_size])
+                look(tf.gather(data.x, batch), tf.gather(data.y, batch))
+            self._train(data.x, data.y, tf.constant(rows), first=False)
+        return _numbers(self._logs())
+
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The metrics on all rows of `data`."""
         if data.rows <= VALIDATION_BATCH:
@@ -64,8 +76,9 @@ class TensorFlowProgram:
             logs = self._validate(data.x[batch], data.y[batch], first=start == 0)
         return _numbers(logs)
 
-    def _dynamic_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> Logs:
-        self._model.reset_metrics()
+    def _dynamic_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: bool = True) -> Logs:
+        if first:
+            self._model.reset_metrics()
 
         def step(rows: tf.Tensor) -> None:
             self._train_on(x, y, tf.gather(order, rows))
@@ -73,8 +86,9 @@ class TensorFlowProgram:
         _each_batch(tf.shape(order)[0], self._batch_size, step)
         return self._logs()
 
-    def _static_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> Logs:
-        self._model.reset_metrics()
+    def _static_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: bool = True) -> Logs:
+        if first:
+            self._model.reset_metrics()
         full, remainder = divmod(order.shape[0], self._batch_size)
         batches = tf.reshape(order[: full * self._batch_size], (full, self._batch_size))
 
@@ -107,6 +121,23 @@ def make(
 ) -> TensorFlowProgram:
     """The program of a compiled model."""
     return TensorFlowProgram(model, batch_size, jit_compile=jit_compile, class_weights=class_weights)
+
+
+def make_probe(
+    model: keras.Model, class_weights: NDArray[np.float32] | None
+) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+    """See `search.programs.make_probe`."""
+    by_class = None if class_weights is None else tf.constant(class_weights)
+    first = model.trainable_variables[0].value
+
+    def probe(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        weights = None if by_class is None else tf.gather(by_class, y)
+        with tf.GradientTape() as tape:
+            outputs = model(x, training=True)
+            loss = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
+        return loss, outputs, tf.norm(tape.gradient(loss, first))
+
+    return tf.function(probe, autograph=False, reduce_retracing=True)  # type: ignore[no-any-return]
 
 
 def read(variables: Sequence[Any]) -> list[NDArray[Any]]:

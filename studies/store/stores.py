@@ -17,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from spaces.errors import did_you_mean
+from studies.differences import differences
 from studies.errors import StudyError
 from studies.history import packed, unpacked
 from studies.locks import Held
-from studies.plan import differences
 from studies.records import Direction, StudyRecord
 from studies.store import tables
 from studies.store.access import Access, Answer
