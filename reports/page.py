@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reports.canvas import Chart
 from reports.charts import charts
 from reports.columns import readable
+from reports.comparison import comparison, shared
 from reports.files import replace
 from reports.leaderboard import leaderboard, metric_names
 from reports.reproduction import reproduction
@@ -75,7 +76,8 @@ def page(study: StudyRecord, diagnosis: Diagnosis | None = None, steps: Mapping[
         left_out=len(study.trials) > MOST_ROWS,
         shown_trials=MOST_ROWS,
         rungs=[_rung_cells(metric, count) for count in rung_counts(study)],
-        charts=[_picture(chart) for chart in [*charts(study), steps_chart(steps or {})] if chart],
+        charts=[_picture(chart) for chart in [*comparison(study), *charts(study), steps_chart(steps or {})] if chart],
+        shared=shared(study),
         diagnosis=diagnosis,
         sections=_sections(diagnosis) if diagnosis else [],
         failures=_failures(study),

@@ -37,6 +37,7 @@ def summary(study: StudyRecord) -> list[str]:
         return ["No trial has been trained yet."]
     trials = [trial for trial in ranked(study) if is_ranked(trial)]
     sentences = [_winner(study, trials), _compared(study, trials), _lead(study, trials), _test(study, trials)]
+    sentences.append(_picked_by_test(study, trials))
     sentences += [_retrained(study, group) for group in retrained_groups(study)]
     return [sentence for sentence in [*sentences, _spent(study)] if sentence]
 
@@ -130,6 +131,23 @@ def _test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
         return ""
     score = f"On the test split trial {trials[0].number} scores {shown(metric, value)}"
     return f"{score}{_gap(metric, test.gap, test.gap_se)}."
+
+
+def _picked_by_test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
+    """What a choice by the test split would have named instead."""
+    metric, _ = metric_names(study)
+    scores = [(trial.test.metrics.get(f"test_{metric}"), trial) for trial in trials if trial.test]
+    known = [(score, trial) for score, trial in scores if score is not None and math.isfinite(score)]
+    if len(known) < 2 or known[0][1] is not trials[0]:
+        return ""
+    best, other = (max if study.direction == "maximize" else min)(known, key=lambda one: one[0])
+    if other is trials[0] or abs(best - known[0][0]) < ROUNDING:
+        return "The test split would have picked the same."
+    higher = difference(metric, best - known[0][0])
+    return (
+        f"Picked by the test split, trial {other.number} would have been named with {shown(metric, best)}: {higher} "
+        "better on paper, for then nothing is left to measure the choice with."
+    )
 
 
 def _gap(metric: str, gap: float | None, error: float | None) -> str:

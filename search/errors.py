@@ -15,6 +15,10 @@ class SearchError(Exception):
         self.exit_code = exit_code
 
 
+class Unusable(SearchError):
+    """A problem that every trial of a study would meet: it ends the search instead of failing a trial."""
+
+
 class Interrupted(Exception):
     """The user asked a run to end; it can be taken up again.
 

@@ -12,7 +12,7 @@ from search.pool import Pool
 from search.recipe import Recipe
 from search.seeds import repeated
 from search.signals import StopRequest
-from studies.plan import StudyPlan
+from studies.plan import Retrain, StudyPlan
 from studies.records import RetrainRecord, TestScore, TrialRecord
 
 
@@ -79,15 +79,16 @@ def chosen(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:
     return best(measured, key=lambda one: one.record.metrics[monitor])
 
 
-def epochs_for(trial: TrialRecord, data: str, sizes: tuple[int, int]) -> int:
-    """How long to train.
+def epochs_for(trial: TrialRecord, plan: Retrain, sizes: tuple[int, int]) -> int:
+    """How long to train: what the plan says, else as long as the trial did.
 
     On the training split up to the rung that the trial came to, where early stopping allows it; the best epoch is
-    then found again by validation. With
-    the validation split as well there is nothing to find it by: as many training steps as led to the trial's
-    best epoch, which are fewer epochs of the larger split.
+    then found again by validation. With the validation split as well there is nothing to find it by: as many
+    training steps as led to the trial's best epoch, which are fewer epochs of the larger split.
     """
-    if data == "train":
+    if plan.epochs is not None:
+        return plan.epochs
+    if plan.data == "train":
         return max([trial.epochs, *trial.rungs])
     train, validation = sizes
     return max(1, round((trial.best_epoch or trial.epochs) * train / (train + validation)))
@@ -109,7 +110,7 @@ def _job(trial: TrialRecord, plan: StudyPlan, recipe: Recipe, sizes: tuple[int, 
     return TrainJob(
         structure=recipe.structure(task.params),
         tasks=[task.model_copy(update={**changes, "known_epochs": 0, "reduced_after": reduced})],
-        to_epoch=epochs_for(trial, plan.retrain.data, sizes),
+        to_epoch=epochs_for(trial, plan.retrain, sizes),
         data=plan.retrain.data,
     )
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from search.balance import class_weights
 from search.blobs import Blobs, open_blobs
 from search.checkpoints import Checkpoints
-from search.errors import SearchError
+from search.errors import SearchError, Unusable
 from search.losses import make_loss
 from search.members import Member, by_member, mean, part
 from search.messages import (
@@ -131,6 +131,8 @@ class KerasTrainer:
         while left and not paused():
             try:
                 machine = self._machine(job.structure, left[0])
+            except Unusable:
+                raise
             except Exception as problem:
                 report(_failure(left.popleft(), problem))
                 continue

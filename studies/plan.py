@@ -208,10 +208,17 @@ class Budget(_Section):
 
 
 class Retrain(_Section):
-    """`[retrain]`: how the winner is trained once more."""
+    """`[retrain]`: how the winner is trained once more.
+
+    Attributes:
+        seeds: Repetitions.
+        data: "train" keeps the validation split for choosing the best epoch; "train+validation" learns from it.
+        epochs: Of each repetition; None for as many as the trial had.
+    """
 
     seeds: Annotated[int, Field(ge=1, le=1_000)] = 3
     data: Literal["train", "train+validation"] = "train+validation"
+    epochs: Count | None = None
 
 
 class LeaderboardPlan(_Section):

@@ -68,7 +68,7 @@ def test_a_page_is_well_formed_and_needs_nothing_from_elsewhere(with_winner, tex
 
 def test_every_picture_is_described_in_words(text_with_winner):
     described = [value for name, value in Tags(text_with_winner).attributes if name == "alt"]
-    assert len(described) == 11
+    assert len(described) == 13
     assert all(len(value) > 40 for value in described)
 
 

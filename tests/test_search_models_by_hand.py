@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from reports.diagnosis.pictures import convolved as convolved_as_reported
 from search.models import build, initialise
 from search.programs import build_program
 from search.scalars import Scalars, make_optimizer
@@ -32,6 +33,16 @@ def test_a_convolution_is_the_sum_over_every_window():
     expected = convolved(images, np.asarray(layer.kernel))
     assert expected.shape == (5, 7, 5, 8)
     np.testing.assert_allclose(np.asarray(layer(images)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_feature_maps_of_the_report_are_the_layer_s(channels):
+    image = np.random.default_rng(1).normal(size=(9, 7, channels)).astype(np.float32)
+    layer = keras.layers.Conv2D(4, (3, 2), use_bias=False)
+    expected = np.asarray(layer(image[None]))[0]
+    kernels = np.moveaxis(np.asarray(layer.kernel), -1, 0)
+    grey = (image[..., 0], kernels[..., 0]) if channels == 1 else (image, kernels)
+    np.testing.assert_allclose(np.moveaxis(convolved_as_reported(*grey), 0, -1), expected, atol=1e-5)
 
 
 class HalfSquare(keras.losses.Loss):

@@ -80,6 +80,7 @@ def _arrays(diagnosis: Diagnosis) -> dict[str, NDArray[Any]]:
     names = ("labels", "predicted", "confidence", "probabilities")
     arrays = {name: getattr(diagnosis, name) for name in names}
     arrays |= _fields("right", diagnosis.right) | _fields("wrong", diagnosis.wrong)
+    arrays |= _fields("examples", diagnosis.examples)
     arrays |= _fields("first", diagnosis.first_weights) | _fields("boundary", diagnosis.boundary)
     return arrays | {f"batches/{name}": values for name, values in diagnosis.batches.items()}
 
@@ -96,7 +97,7 @@ def _below(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray
 
 def _diagnosis(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Diagnosis:
     first: dict[str, Any] = _below("first/", arrays)
-    boundary = _below("boundary/", arrays)
+    boundary, examples = _below("boundary/", arrays), _below("examples/", arrays)
     return Diagnosis(
         class_names=tuple(about["class_names"]),
         labels=arrays["labels"],
@@ -115,4 +116,5 @@ def _diagnosis(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         best_epoch=about["best_epoch"],
         batches=_below("batches/", arrays),
         boundary=Boundary(**boundary) if boundary else None,
+        examples=Samples(**examples) if examples else None,
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from reports.diagnosis.values import Boundary, Diagnosis, FirstWeights, Samples, WeightStatistics
 
 MOST_SAMPLES = 12
+MOST_EXAMPLES = 24
 MOST_FIRST_WEIGHTS = 64
 MOST_POINTS = 500
 SIDE = 120
@@ -77,6 +78,7 @@ def diagnose(
         best_epoch=best_epoch,
         batches={name: np.asarray(values, np.float64) for name, values in (batches or {}).items()},
         boundary=_boundary(inputs, grid_probabilities),
+        examples=_examples(labels, inputs),
     )
 
 
@@ -130,6 +132,11 @@ def _chosen(shares: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.
 
 def _samples(rows: NDArray[np.int64], inputs: NDArray[Any] | None) -> Samples:
     return Samples(rows, None if inputs is None else np.array(inputs[rows]))
+
+
+def _examples(labels: NDArray[np.int32], inputs: NDArray[Any] | None) -> Samples | None:
+    found, rows = np.unique(labels, return_index=True)
+    return _samples(rows.astype(np.int64), inputs) if len(found) <= MOST_EXAMPLES else None
 
 
 def _statistics(layer: str, name: str, array: NDArray[Any]) -> WeightStatistics:

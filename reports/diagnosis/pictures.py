@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ COLUMNS = 6
 WEIGHT_COLUMNS = 8
 TILE = 0.9
 MOST_PIXELS = 96
+MOST_MAPS = 32
 LONGEST_NAME = 13
 
 
@@ -31,6 +33,14 @@ def right_samples(diagnosis: Diagnosis) -> Chart | None:
 def wrong_samples(diagnosis: Diagnosis) -> Chart | None:
     """The surest of the wrong predictions; None where there are none, or inputs are no images."""
     return _samples(diagnosis, diagnosis.wrong, "Wrong, the surest first: predicted class, confidence, true class")
+
+
+def class_examples(diagnosis: Diagnosis) -> Chart | None:
+    """A test image of each class; None of many classes, or where inputs are no images."""
+    if diagnosis.examples is None:
+        return None
+    names = [short_name(diagnosis, diagnosis.labels[row], LONGEST_NAME) for row in diagnosis.examples.rows.tolist()]
+    return _samples(diagnosis, diagnosis.examples, "An example of each class", names)
 
 
 def first_weights(diagnosis: Diagnosis) -> Chart | None:
@@ -56,6 +66,46 @@ def first_weights(diagnosis: Diagnosis) -> Chart | None:
     return Chart("Weights of the first layer", figure, _weight_words(first), detailed=True)
 
 
+def feature_maps(diagnosis: Diagnosis) -> Chart | None:
+    """What the kernels of a first convolution make of the surest test image; None where there is no such thing.
+
+    Each map is the sum over every window without padding, before bias and activation: brown below 0, violet above.
+    """
+    first, right = diagnosis.first_weights, diagnosis.right.inputs
+    if first is None or right is None or not is_image(right) or right.shape[1:3] == first.images.shape[1:3]:
+        return None
+    low, high = _range(diagnosis)
+    kernels = first.images[:MOST_MAPS]
+    maps = convolved(_pixels(right[0], low, high), kernels)
+    columns = min(WEIGHT_COLUMNS, len(maps))
+    lines = math.ceil(len(maps) / columns)
+    figure, axes = picture_frame(height=0.4 + 5.4 / columns * lines)
+    limit = float(np.abs(maps).max()) or 1.0
+    for place, image in enumerate(maps):
+        extent = _extent(place, columns, image)
+        axes.imshow(image, cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none", extent=extent)
+    _frame(axes, columns, lines, pitch=1.0)
+    row = int(diagnosis.right.rows[0])
+    form = " x ".join(map(str, maps.shape[1:]))
+    text = f"Test example {row}, {_words(diagnosis, row)}, by {len(maps)} kernels of {printable(first.layer)}"
+    return Chart("Feature maps of the first layer", figure, f"{text}: maps of {form}.", detailed=True)
+
+
+def convolved(image: NDArray[Any], kernels: NDArray[Any]) -> NDArray[np.float64]:
+    """The sum of every window of an image, weighed by each kernel: stride 1, no padding.
+
+    Args:
+        image: Shape (height, width) or (height, width, channels).
+        kernels: Shape (k, rows, columns), or with channels at the end as the image has.
+    Returns:
+        Shape (k, height - rows + 1, width - columns + 1).
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(image, kernels.shape[1:3], axis=(0, 1))
+    channels = "c" if image.ndim == 3 else ""
+    found: NDArray[np.float64] = np.einsum(f"yx{channels}ij,kij{channels}->kyx", windows, kernels.astype(np.float64))
+    return found
+
+
 def is_image(inputs: NDArray[Any] | None) -> bool:
     """Whether samples can be shown as pictures: shape (k, height, width) or (k, height, width, 1, 3 or 4)."""
     if inputs is None or 0 in inputs.shape:
@@ -63,7 +113,8 @@ def is_image(inputs: NDArray[Any] | None) -> bool:
     return inputs.ndim == 3 or (inputs.ndim == 4 and inputs.shape[-1] in (1, 3, 4))
 
 
-def _samples(diagnosis: Diagnosis, samples: Samples, title: str) -> Chart | None:
+def _samples(diagnosis: Diagnosis, samples: Samples, title: str, captions: Sequence[str] | None = None) -> Chart | None:
+    """Pictures with what was predicted of them, or with captions of their own."""
     if samples.inputs is None or not is_image(samples.inputs):
         return None
     lines = math.ceil(len(samples.rows) / COLUMNS)
@@ -74,7 +125,8 @@ def _samples(diagnosis: Diagnosis, samples: Samples, title: str) -> Chart | None
         extent = _extent(place, COLUMNS, image, pitch)
         axes.imshow(_pixels(image, low, high), cmap="gray", vmin=0, vmax=1, interpolation="none", extent=extent)
         centre, top = place % COLUMNS + 0.5, -(place // COLUMNS) * pitch + 0.05
-        axes.text(centre, top, _caption(diagnosis, int(samples.rows[place])), ha="center", va="bottom", fontsize=8)
+        caption = captions[place] if captions else _caption(diagnosis, int(samples.rows[place]))
+        axes.text(centre, top, caption, ha="center", va="bottom", fontsize=8)
     _frame(axes, COLUMNS, lines, pitch)
     told = "; ".join(_words(diagnosis, row) for row in samples.rows.tolist())
     return Chart(title, figure, f"{len(samples.rows)} test examples: {told}.", detailed=True)
@@ -106,7 +158,8 @@ def _words(diagnosis: Diagnosis, row: int) -> str:
 
 def _range(diagnosis: Diagnosis) -> tuple[float, float]:
     """The lowest and the highest pixel of all samples: black and white."""
-    kept = [one.inputs for one in (diagnosis.right, diagnosis.wrong) if one.inputs is not None and one.inputs.size]
+    given = [one for one in (diagnosis.right, diagnosis.wrong, diagnosis.examples) if one is not None]
+    kept = [one.inputs for one in given if one.inputs is not None and one.inputs.size]
     return min(float(inputs.min()) for inputs in kept), max(float(inputs.max()) for inputs in kept)
 
 

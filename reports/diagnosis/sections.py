@@ -50,7 +50,11 @@ def _predictions(diagnosis: Diagnosis) -> Section:
 
 def _samples(diagnosis: Diagnosis) -> Section:
     if pictures.is_image(diagnosis.right.inputs) or pictures.is_image(diagnosis.wrong.inputs):
-        drawn = (pictures.wrong_samples(diagnosis), pictures.right_samples(diagnosis))
+        drawn = (
+            pictures.wrong_samples(diagnosis),
+            pictures.right_samples(diagnosis),
+            pictures.class_examples(diagnosis),
+        )
         return Section("Samples", charts=_there(drawn))
     wrong = tables.sample_table(diagnosis, "Wrong, the surest first", diagnosis.wrong)
     right = tables.sample_table(diagnosis, "Right, from the surest to the least sure", diagnosis.right)
@@ -64,7 +68,7 @@ def _training(diagnosis: Diagnosis) -> Section:
 
 
 def _weights(diagnosis: Diagnosis) -> Section:
-    drawn = _there((pictures.first_weights(diagnosis),))
+    drawn = _there((pictures.first_weights(diagnosis), pictures.feature_maps(diagnosis)))
     return Section("Weights", charts=drawn, tables=_there((tables.weight_table(diagnosis),)))
 
 

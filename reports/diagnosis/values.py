@@ -108,6 +108,7 @@ class Diagnosis:
         batches: "step" and what was recorded there: "loss", "accuracy", "val_accuracy", "gradient_norm"; equally
             long, NaN where there is no value.
         boundary: Where the inputs are points of a plane.
+        examples: The first sample of each class, whatever was predicted of it; None of many classes.
     """
 
     class_names: tuple[str, ...]
@@ -125,6 +126,7 @@ class Diagnosis:
     best_epoch: int | None = None
     batches: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     boundary: Boundary | None = None
+    examples: Samples | None = None
 
     def __post_init__(self) -> None:
         problem = next((text for is_so, text in self._laws() if not is_so), None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from search.errors import SearchError
+from search.errors import SearchError, Unusable
 from search.models.drawing import zeros
 from search.models.parts import Reader, Scalar, Task, applied, augmented, begin, dense_stack, finish, with_channels
 from search.models.pretrained import BACKBONES, SMALLEST, locate
@@ -91,5 +91,5 @@ def _load(backbone: Any, name: str, path: Path) -> None:
     except Exception as problem:  # HDF5 and Keras raise all sorts
         reason = " ".join(str(problem).split())[:200]
         law = f"must hold the weights of {name} without its top, as Keras saves them"
-        raise SearchError(f'params.weights: "{path}" {law} ({reason})') from None
+        raise Unusable(f'params.weights: "{path}" {law} ({reason})') from None
     keep(backbone)

@@ -1,0 +1,154 @@
+"""Trials that all trained to the end, side by side: their curves, their test scores, what training promised."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from reports.canvas import COLOURS, DASHES, GREY, Chart, canvas, legend, panels, percent, whole_numbers
+from reports.leaderboard import is_ranked, metric_names, ranked
+from reports.words import is_share, listed, printable, scalar, shown, spoken
+from studies.records import StudyRecord, TrialRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from reports.diagnosis.tables import Table
+
+MOST_TRIALS = 24
+MOST_NAMED = 3  # params that tell trials apart by more than a number
+LONGEST_NAME = 34
+SPLITS = {"train": "training", "val": "validation"}
+
+
+def comparison(study: StudyRecord) -> list[Chart]:
+    """The pictures of a study without pruning; none of one that prunes, or has too many trials to tell apart."""
+    trials = [trial for trial in ranked(study) if is_ranked(trial) and trial.state == "complete"]
+    plan = study.plan.get("hyperband") or {}
+    if plan.get("mode") != "none" or not 2 <= len(trials) <= MOST_TRIALS:
+        return []
+    made = (every_curve(study, trials), test_bars(study, trials), against_training(study, trials))
+    return [chart for chart in made if chart]
+
+
+def every_curve(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None:
+    """Training and validation by epoch, every trial in a look of its own; None where no history was kept."""
+    metric, _ = metric_names(study)
+    names = [f"{split}_{metric}" for split in SPLITS if any(trial.history.get(f"{split}_{metric}") for trial in trials)]
+    if not names:
+        return None
+    figure, plots = panels(len(names), height=max(2.6, 0.1 * len(trials)))
+    for axes, name in zip(plots, names, strict=True):
+        for place, trial in enumerate(trials):
+            _draw(axes, trial.history.get(name, ()), place, _label(study, trial))
+        split, _, _ = name.partition("_")
+        axes.set_ylabel(f"{SPLITS[split]} {spoken(metric)}")
+        if is_share(metric):
+            percent(axes.yaxis)
+    axes.set_xlabel("epoch")
+    whole_numbers(axes.xaxis)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=7)
+    told = "; ".join(f"{_label(study, trial)} {shown(metric, trial.value)}" for trial in trials)
+    return Chart("All trials together", figure, f"By epoch, best validation {spoken(metric)}: {told}.", detailed=True)
+
+
+def test_bars(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None:
+    """Test scores as bars, in the order of validation, whose scores are marked; None where nothing was tested."""
+    metric, _ = metric_names(study)
+    tested = [(trial, trial.test.metrics.get(f"test_{metric}")) for trial in trials if trial.test]
+    rows = [(trial, score) for trial, score in tested if score is not None and math.isfinite(score)]
+    if not rows:
+        return None
+    figure, axes = canvas(height=1.3 + 0.24 * len(rows))
+    places = range(len(rows))
+    axes.barh(places, [score for _, score in rows], 0.6, color=COLOURS[5], label="test")
+    axes.plot(
+        [trial.value or 0.0 for trial, _ in rows], places, "D", color="black", fillstyle="none", label="validation"
+    )
+    axes.set_yticks(places, [_label(study, trial) for trial, _ in rows], fontsize=8)
+    axes.invert_yaxis()
+    values = [value for trial, score in rows for value in (score, trial.value) if value is not None]
+    margin = 0.1 * (max(values) - min(values)) or 0.01
+    axes.set_xlim(max(0.0, min(values) - 5 * margin), max(values) + margin)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(spoken(metric))
+    if is_share(metric):
+        percent(axes.xaxis)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize="small")
+    told = "; ".join(f"{_label(study, trial)} {shown(metric, score)}" for trial, score in rows)
+    return Chart(f"Test {spoken(metric)}", figure, f"In the order of validation: {told}.", detailed=True)
+
+
+test_bars.__test__ = False  # type: ignore[attr-defined]  # its name begins with "test": pytest would collect it
+
+
+def against_training(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None:
+    """Validation and test against training, at each trial's best epoch; None where training was not measured."""
+    metric, _ = metric_names(study)
+    trained = [trial for trial in trials if trial.metrics.get(f"train_{metric}") is not None]
+    if len(trained) < 2:
+        return None
+    figure, axes = canvas()
+    values: list[float] = []
+    for split, marker, colour in (("val", "o", COLOURS[0]), ("test", "^", COLOURS[1])):
+        points = [point for trial in trained if (point := _point(trial, metric, split))]
+        if points:
+            axes.scatter(*zip(*points, strict=True), marker=marker, color=colour, label=SPLITS.get(split, split))
+            values += [value for point in points for value in point]
+    low, high = min(values), max(values)
+    axes.plot((low, high), (low, high), color=GREY, linestyle="--", linewidth=1, label="as good as in training")
+    axes.set_xlabel(f"training {spoken(metric)}")
+    axes.set_ylabel(spoken(metric))
+    if is_share(metric):
+        percent(axes.xaxis)
+        percent(axes.yaxis)
+    legend(axes)
+    told = "; ".join(_told(study, trial, metric) for trial in trained)
+    return Chart("Against training", figure, f"{spoken(metric)} in training, validation and test: {told}.")
+
+
+def shared(study: StudyRecord) -> Table | None:
+    """The hyperparameters that all trials have in common; the leaderboard has those in which they differ."""
+    from reports.diagnosis.tables import Table
+
+    training = {name: value for name, value in (study.plan.get("training") or {}).items() if value is not None}
+    names = {name for trial in study.trials for name in trial.params}
+    common = {name: {trial.params.get(name) for trial in study.trials} for name in sorted(names)}
+    fixed = {name: values.pop() for name, values in common.items() if len(values) == 1}
+    rows = {name: value for name, value in training.items() if name not in names} | fixed
+    epochs = (study.plan.get("hyperband") or {}).get("max_resource")
+    rows |= {"epochs at most": epochs} if epochs else {}
+    if not study.trials or not rows:
+        return None
+    cells = tuple((printable(name.replace("_", " ")), scalar(value)) for name, value in rows.items())
+    return Table("Shared by all trials", ("hyperparameter", "value"), cells, names=2)
+
+
+def _draw(axes: Axes, values: Sequence[float], place: int, label: str) -> None:
+    colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+    marker = "o" if len(values) == 1 else None
+    axes.plot(range(1, len(values) + 1), values, color=colour, linestyle=dashes, marker=marker, label=label)
+
+
+def _label(study: StudyRecord, trial: TrialRecord) -> str:
+    """The trial's number, and what it differs in where that is little."""
+    names = list(dict.fromkeys(name for other in study.trials for name in other.params))
+    varying = [name for name in names if len({other.params.get(name) for other in study.trials}) > 1]
+    if len(varying) > MOST_NAMED:
+        return f"trial {trial.number}"
+    text = ", ".join(scalar(trial.params[name]) for name in varying if name in trial.params)
+    text = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return f"{trial.number}: {text}".replace("$", r"\$") if text else f"trial {trial.number}"
+
+
+def _point(trial: TrialRecord, metric: str, split: str) -> tuple[float, float] | None:
+    scores = trial.test.metrics if split == "test" and trial.test else trial.metrics
+    pair = trial.metrics[f"train_{metric}"], scores.get(f"{split}_{metric}")
+    return (pair[0], pair[1]) if pair[1] is not None and all(map(math.isfinite, (pair[0], pair[1]))) else None
+
+
+def _told(study: StudyRecord, trial: TrialRecord, metric: str) -> str:
+    values = [trial.metrics.get(f"train_{metric}"), trial.metrics.get(f"val_{metric}")]
+    values += [trial.test.metrics.get(f"test_{metric}")] if trial.test else []
+    return f"{_label(study, trial)} {listed([shown(metric, value) for value in values if value is not None])}"
