@@ -176,18 +176,20 @@ def retrain(
         _print_conclusion(record, options.folder(record.name))
 
 
-@app.command(epilog="Example: toprung report digits")
+@app.command(epilog="Example: toprung report digits --md --to digits.md")
 def report(
     name: Name,
-    to: Annotated[Path | None, typer.Option("--to", help="The file; by default OUT/NAME/report.html.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="The file; by default OUT/NAME/report.html or .md.")] = None,
+    md: Annotated[bool, typer.Option("--md", help="Markdown for a repository page, its pictures in a folder.")] = False,
     out: Out = RUNS,
     store: StoreUrl = None,
 ) -> None:
-    """Write one self-contained HTML file with the leaderboard and plots."""
+    """Write one self-contained HTML file with the leaderboard and plots; or the same in Markdown."""
     from reports.page import write_report
+    from reports.repository import write_repository_page
 
-    path = to or out / name / "report.html"
-    write_report(_store(out, store).load(name), out / name, path)
+    path = to or out / name / ("report.md" if md else "report.html")
+    (write_repository_page if md else write_report)(_store(out, store).load(name), out / name, path)
     typer.echo(f"report: {path}")
 
 
