@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from reports.canvas import Chart
-from reports.columns import readable
 from reports.contents import Contents
 from reports.errors import ReportError
 from reports.files import replace
@@ -16,6 +15,7 @@ from reports.markdown import bullets, code, escaped, table
 from reports.page import gathered
 from reports.reproduction import Reproduction
 from reports.sections import Section, Table
+from reports.tables import to_markdown
 from studies.records import StudyRecord
 
 
@@ -61,14 +61,10 @@ def markdown(told: Contents, pictures: str) -> tuple[str, dict[str, Chart]]:
 
 
 def _board(told: Contents) -> Iterator[str]:
-    columns = readable(told.board)
-    if not len(told.board):
-        return
-    yield "## Leaderboard"
-    rows = zip(*(column.cells for column in columns), strict=True)
-    # To the left what is text, to the right what is a number: the first columns are both.
-    yield table([column.header for column in columns], rows, names=0)
-    yield escaped(told.board_note)
+    if len(told.board):
+        yield "## Leaderboard"
+        yield to_markdown(told.board).rstrip()
+        yield escaped(told.board_note)
 
 
 def _section(section: Section, level: str, charts: dict[str, Chart], pictures: str) -> Iterator[str]:
