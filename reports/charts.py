@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from reports.canvas import COLOURS, DASHES, GREY, HATCHES, Chart, canvas, legend, panels, percent, scale, whole_numbers
@@ -20,12 +22,6 @@ MOST_GREY_CURVES = 200
 MOST_GAPS = 20
 MOST_VECTOR_POINTS = 2000
 MARKERS = {"pruned": (GREY, "x"), "paused": (COLOURS[4], "d"), "complete": (COLOURS[0], "o")}
-
-
-def charts(study: StudyRecord) -> list[Chart]:
-    """Every picture for which the study has something to show."""
-    made = (learning_curves(study), rungs(study), progress(study), gaps(study))
-    return [chart for chart in made if chart]
 
 
 def learning_curves(study: StudyRecord, top: int = len(COLOURS)) -> Chart | None:
@@ -98,9 +94,10 @@ def rungs(study: StudyRecord) -> Chart | None:
 
 
 def progress(study: StudyRecord) -> Chart | None:
-    """Values by the epochs spent on all trials up to then, and the best complete one so far.
+    """Values by the epochs of all trials begun by then, and the best complete one so far.
 
-    Trials stand in the order in which they ended, each where its last epoch was spent.
+    The store does not tell when an epoch was trained. So a trial stands where those that began before it ended, if
+    it is complete, or before it began, if it is not, had come with all the epochs that they ever trained.
 
     Returns:
         None where no trial has a value.
@@ -121,7 +118,7 @@ def progress(study: StudyRecord) -> Chart | None:
         axes.step(x, y, where="post", color=COLOURS[1], label="best complete so far")
     metric, _ = metric_names(study)
     scale(axes, metric, (value for (_, value), _ in points))
-    axes.set_xlabel("epochs spent on all trials")
+    axes.set_xlabel("epochs of all trials begun by then")
     legend(axes)
     return Chart("The way to the best", figure, _progress_words(study, points, steps))
 
@@ -210,16 +207,22 @@ def _rung_words(counts: Sequence[RungCount]) -> str:
 
 
 def _spending(study: StudyRecord) -> list[tuple[Point, TrialRecord]]:
-    points, spent = [], 0
-    for trial in sorted(study.trials, key=_end):
-        spent += trial.epochs
-        if is_ranked(trial) and trial.value is not None and trial.state in MARKERS:
-            points.append(((float(spent), trial.value), trial))
-    return points
+    begun = sorted(study.trials, key=_start)
+    starts = [_start(trial) for trial in begun]
+    spent = list(accumulate((trial.epochs for trial in begun), initial=0))
+    usable = [trial for trial in begun if is_ranked(trial) and trial.value is not None and trial.state in MARKERS]
+    points = [((float(spent[bisect_right(starts, _until(trial))]), trial.value or 0.0), trial) for trial in usable]
+    return sorted(points, key=lambda point: (point[0][0], point[1].number))
 
 
-def _end(trial: TrialRecord) -> tuple[float, int]:
-    return (trial.ended.timestamp() if trial.ended else math.inf, trial.number)
+def _start(trial: TrialRecord) -> tuple[float, int]:
+    return (trial.started.timestamp() if trial.started else math.inf, trial.number)
+
+
+def _until(trial: TrialRecord) -> tuple[float, float]:
+    """Up to when trials must have begun to count: the end of a complete trial, the beginning of another."""
+    ended = trial.state == "complete" and trial.ended
+    return (ended.timestamp(), math.inf) if ended else _start(trial)
 
 
 def _best_so_far(study: StudyRecord, points: Sequence[tuple[Point, TrialRecord]]) -> list[Point]:
@@ -233,7 +236,7 @@ def _best_so_far(study: StudyRecord, points: Sequence[tuple[Point, TrialRecord]]
 
 def _progress_words(study: StudyRecord, points: Sequence[tuple[Point, TrialRecord]], steps: Sequence[Point]) -> str:
     metric, _ = metric_names(study)
-    text = f"Validation {spoken(metric)} of {counted(len(points), 'trial')} by the epochs spent on all trials."
+    text = f"Validation {spoken(metric)} of {counted(len(points), 'trial')} by the epochs of all trials begun by then."
     if not steps:
         return f"{text} No trial is complete."
     first, last = steps[0], steps[-1]

@@ -46,7 +46,7 @@ def readable(frame: pd.DataFrame) -> list[Column]:
 def _column(frame: pd.DataFrame, name: str) -> Column:
     values = frame[name].astype(object)
     values = values.where(frame[name].notna(), None)
-    metric = frame.columns[5].removeprefix("train_")
+    metric = _monitored(frame)
     if name == "gap":
         pairs = zip(values, frame["gap_se"], strict=True)
         cells = tuple(signed(metric, value, error) for value, error in pairs)
@@ -77,9 +77,14 @@ def _writer(name: str, monitored: str) -> Callable[[Any], str]:
 def _header(frame: pd.DataFrame, name: str) -> str:
     if name.startswith("params_"):
         return printable(name.removeprefix("params_"))
-    unit = " (points)" if is_share(frame.columns[5]) else ""
+    unit = " (points)" if is_share(_monitored(frame)) else ""
     if name == "rank":
         return "#"
     return {"gap": f"gap{unit}", "val_spread": f"val spread{unit}", "train_val_gap": f"train-val gap{unit}"}.get(
         name, name.replace("_", " ")
     )
+
+
+def _monitored(frame: pd.DataFrame) -> str:
+    """The metric the leaderboard is about: the first that stands there for the training split."""
+    return str(next(name for name in frame.columns if name.startswith("train_"))).removeprefix("train_")

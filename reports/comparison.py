@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 from reports.canvas import COLOURS, DASHES, GREY, Chart, canvas, legend, panels, percent, whole_numbers
 from reports.leaderboard import is_ranked, metric_names, ranked
+from reports.sections import Table
 from reports.words import is_share, listed, printable, scalar, shown, spoken
 from studies.records import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from reports.diagnosis.tables import Table
 
 MOST_TRIALS = 24
 MOST_NAMED = 3  # params that tell trials apart by more than a number
@@ -110,8 +109,6 @@ def against_training(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart
 
 def shared(study: StudyRecord) -> Table | None:
     """The hyperparameters that all trials have in common; the leaderboard has those in which they differ."""
-    from reports.diagnosis.tables import Table
-
     training = {name: value for name, value in (study.plan.get("training") or {}).items() if value is not None}
     names = {name for trial in study.trials for name in trial.params}
     common = {name: {trial.params.get(name) for trial in study.trials} for name in sorted(names)}

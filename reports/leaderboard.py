@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATES = ["complete", "pruned", "paused", "running", "failed", "retrained"]
+LONGEST_HASH = 12
 Row = dict[str, Any]
 
 
@@ -41,15 +42,29 @@ def leaderboard(study: StudyRecord, top: int | None = None, sort: str | None = N
     Raises:
         ReportError: `top` is below 1, or there is no such column.
     """
-    import pandas as pd
-
-    types = _columns(study)
     rows = [_trial_row(study, trial, place) for place, trial in enumerate(ranked(study), start=1)]
     rows += [_retrained_row(study, group) for group in retrained_groups(study)]
-    cells = {name: _cells(kind, [row.get(name) for row in rows]) for name, kind in types.items()}
-    table = pd.DataFrame(cells)
-    _add_places(table, study)
-    return _picked(table, study, top, sort)
+    return _picked(_framed(study, rows, _columns(study)), study, top, sort)
+
+
+def comparison(studies: Sequence[StudyRecord], top: int | None = None, sort: str | None = None) -> pd.DataFrame:
+    """Several studies as one table, ranked together: that of `leaderboard` with a column `study` after `rank`.
+
+    Args:
+        studies: Of the same data and monitor, each of another name.
+        top: See `leaderboard`.
+        sort: See `leaderboard`.
+    Raises:
+        ReportError: The studies cannot be compared; else see `leaderboard`.
+    """
+    first = studies[0]
+    _refuse_incomparable(studies)
+    sign = -1.0 if first.direction == "maximize" else 1.0
+    placed = [(study, trial) for study in studies for trial in study.trials]
+    placed.sort(key=lambda pair: _standing(pair[1], sign))
+    rows = [{"study": s.name, **_trial_row(s, trial, place)} for place, (s, trial) in enumerate(placed, start=1)]
+    rows += [{"study": s.name, **_retrained_row(s, group)} for s in studies for group in retrained_groups(s)]
+    return _picked(_framed(first, rows, _common_columns(studies)), first, top, sort)
 
 
 def ranked(study: StudyRecord) -> list[TrialRecord]:
@@ -92,6 +107,51 @@ def _standing(trial: TrialRecord, sign: float) -> tuple[int, int, float, int]:
     if trial.state == "complete":
         return (0, 0, sign * trial.value, trial.number)
     return (1, -trial.epochs, sign * trial.value, trial.number)
+
+
+def _refuse_incomparable(studies: Sequence[StudyRecord]) -> None:
+    first = studies[0]
+    for study in studies[1:]:
+        for what, own, other in (
+            ("monitor", study.monitor, first.monitor),
+            ("data", study.data.get("hash"), first.data.get("hash")),
+            ("test split", study.data.get("test_hash"), first.data.get("test_hash")),
+        ):
+            known = what != "test split" or (own and other)  # opened in both
+            if known and (own is None or own != other):
+                raise ReportError(
+                    f"{first.name} and {study.name} cannot be compared: the {what} differs "
+                    f"({_short(other)} and {_short(own)}); show each by itself"
+                )
+    if len({study.name for study in studies}) < len(studies):
+        raise ReportError(f"a study was named twice ({', '.join(study.name for study in studies)}); name each once")
+
+
+def _short(value: str | None) -> str:
+    text = "unknown" if value is None else value
+    return text if len(text) <= LONGEST_HASH else f"{text[:LONGEST_HASH]}..."
+
+
+def _common_columns(studies: Sequence[StudyRecord]) -> dict[str, str]:
+    types: dict[str, str] = {}
+    for study in studies:
+        for name, kind in _columns(study).items():
+            types[name] = _common_kind(types.get(name, kind), kind)
+    return {"rank": types.pop("rank"), "study": "str", **types}
+
+
+def _common_kind(one: str, other: str) -> str:
+    if {one, other} == {"Int64", "float64"}:
+        return "float64"
+    return one if one == other else "object"
+
+
+def _framed(study: StudyRecord, rows: Sequence[Row], types: Mapping[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    table = pd.DataFrame({name: _cells(kind, [row.get(name) for row in rows]) for name, kind in types.items()})
+    _add_places(table, study)
+    return table
 
 
 def _columns(study: StudyRecord) -> dict[str, str]:

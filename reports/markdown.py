@@ -17,15 +17,16 @@ def bullets(sentences: Iterable[str]) -> str:
     return "\n".join(f"- {escaped(sentence)}" for sentence in sentences)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], names: int | Sequence[bool] = 1) -> str:
     """A table.
 
     Args:
         header: One text a column.
         rows: As many texts each.
-        names: How many columns, from the left, hold names; the others hold numbers and stand to the right.
+        names: Which columns hold names, or how many, from the left; the others hold numbers and stand to the right.
     """
-    rule = ["---"] * names + ["---:"] * (len(header) - names)
+    left = [place < names for place in range(len(header))] if isinstance(names, int) else names
+    rule = ["---" if is_name else "---:" for is_name in left]
     lines = [[escaped(name) for name in header], rule, *([escaped(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

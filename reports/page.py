@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.canvas import Chart
-from reports.charts import charts
 from reports.columns import readable
-from reports.comparison import comparison, shared
+from reports.contents import Contents, contents
 from reports.files import replace
-from reports.leaderboard import leaderboard, metric_names
-from reports.reproduction import reproduction
-from reports.rungs import rung_counts
-from reports.steps import recorded_steps, steps_chart
-from reports.summary import summary
-from reports.words import counted, shown, spoken
+from reports.sections import Section
+from reports.steps import recorded_steps
 from studies.records import StudyRecord
-from studies.steps import Steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,61 +23,66 @@ if TYPE_CHECKING:
     from reports.diagnosis import Diagnosis
 
 DIAGNOSIS = "diagnosis.npz"  # in a study's folder: a close look at its winner
-MOST_ROWS = 30
-MOST_NUMBERS = 20
+BEST = "best.json"  # in a study's folder: what a reader must know of the winner's model
 
 
-def write_page(
-    study: StudyRecord, path: Path, diagnosis: Diagnosis | None = None, steps: Mapping[int, Steps] | None = None
-) -> None:
+def write_page(study: StudyRecord, path: Path, diagnosis: Diagnosis | None = None) -> None:
     """Write the report of a study; the file is replaced as a whole.
 
     Args:
         study: What happened; any state will do, even without trials.
         path: The HTML file, in a folder that exists.
         diagnosis: A close look at the winner, where one was taken.
-        steps: What was recorded of single training steps, by trial.
     Raises:
         ReportError: It cannot be written; a file that was there is left as it was.
     """
-    replace(path, page(study, diagnosis, steps))
+    replace(path, page(study, diagnosis))
 
 
 def write_report(study: StudyRecord, folder: Path, path: Path) -> None:
-    """Write the report of a study, with the close look at its winner and the steps that the study's folder has.
+    """Write the report of a study, with what the study's folder knows of its winner.
 
     Raises:
         ReportError: See `write_page`; or what the folder has can't be read.
     """
+    replace(path, _html(gathered(study, folder)))
+
+
+def gathered(study: StudyRecord, folder: Path) -> Contents:
+    """The contents of a study's report, with what the folder has: the look at its winner, versions, recorded steps.
+
+    Raises:
+        ReportError: The close look or a recording is damaged.
+    """
     from reports.diagnosis import read
 
     diagnosis = folder / DIAGNOSIS
-    write_page(study, path, read(diagnosis) if diagnosis.is_file() else None, recorded_steps(study, folder))
+    closely = read(diagnosis) if diagnosis.is_file() else None
+    return contents(study, closely, _versions(folder / BEST), recorded_steps(study, folder))
 
 
-def page(study: StudyRecord, diagnosis: Diagnosis | None = None, steps: Mapping[int, Steps] | None = None) -> str:
+def page(study: StudyRecord, diagnosis: Diagnosis | None = None) -> str:
     """The report as HTML text. Nothing from the study is taken for markup."""
+    return _html(contents(study, diagnosis))
+
+
+def _html(told: Contents) -> str:
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("reports").joinpath("page.html").read_text(encoding="utf-8"))
-    metric, _ = metric_names(study)
-    return template.render(
-        study=study,
-        metric=spoken(metric),
-        sentences=summary(study),
-        board=_board(leaderboard(study, top=MOST_ROWS)),
-        trials=counted(len(study.trials), "trial"),
-        left_out=len(study.trials) > MOST_ROWS,
-        shown_trials=MOST_ROWS,
-        rungs=[_rung_cells(metric, count) for count in rung_counts(study)],
-        charts=[_picture(chart) for chart in [*comparison(study), *charts(study), steps_chart(steps or {})] if chart],
-        shared=shared(study),
-        diagnosis=diagnosis,
-        sections=_sections(diagnosis) if diagnosis else [],
-        failures=_failures(study),
-        again=reproduction(study),
-    )
+    parts = {
+        name: [_drawn(part) for part in getattr(told, name)] for name in ("sections", "winner_sections", "failures")
+    }
+    return template.render(it=told, board=_board(told.board), **parts)
+
+
+def _versions(path: Path) -> Mapping[str, str] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["versions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _board(frame: pd.DataFrame) -> Mapping[str, Any]:
@@ -91,28 +91,13 @@ def _board(frame: pd.DataFrame) -> Mapping[str, Any]:
     return {"columns": columns, "rows": list(zip(frame["state"], cells, strict=True))}
 
 
-def _rung_cells(metric: str, count: Any) -> Mapping[str, Any]:
+def _drawn(section: Section) -> Mapping[str, Any]:
     return {
-        "bracket": count.bracket,
-        "epochs": count.epochs,
-        "reached": count.reached,
-        "went_on": "" if count.went_on is None else count.went_on,
-        "best": shown(metric, count.best),
+        "title": section.title,
+        "sentences": section.sentences,
+        "charts": [_picture(chart) for chart in section.charts],
+        "tables": section.tables,
     }
-
-
-def _sections(diagnosis: Diagnosis) -> list[Mapping[str, Any]]:
-    from reports.diagnosis.sections import sections
-
-    return [
-        {
-            "title": section.title,
-            "sentences": section.sentences,
-            "charts": [_picture(chart) for chart in section.charts],
-            "tables": section.tables,
-        }
-        for section in sections(diagnosis)
-    ]
 
 
 def _picture(chart: Chart) -> Mapping[str, Any]:
@@ -123,19 +108,3 @@ def _picture(chart: Chart) -> Mapping[str, Any]:
         "alternative": chart.alternative,
         "detailed": chart.detailed,
     }
-
-
-def _failures(study: StudyRecord) -> list[Mapping[str, str]]:
-    numbers: dict[str, list[int]] = {}
-    for trial in study.trials:
-        if trial.state == "failed":
-            numbers.setdefault(trial.reason or "no reason was recorded", []).append(trial.number)
-    groups = sorted(numbers.items(), key=lambda group: -len(group[1]))
-    return [
-        {"reason": reason, "count": counted(len(trials), "trial"), "trials": _few(trials)} for reason, trials in groups
-    ]
-
-
-def _few(trials: list[int]) -> str:
-    text = ", ".join(map(str, trials[:MOST_NUMBERS]))
-    return text if len(trials) <= MOST_NUMBERS else f"{text}, ..."

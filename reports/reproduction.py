@@ -21,28 +21,38 @@ class Reproduction:
     """Everything a study depends on.
 
     Attributes:
-        versions: Of Python and the packages that are installed where the report is written.
+        versions: Of Python and of packages.
+        versions_of: Whose versions: those that made the winner, where they are known.
         seeds: What each seed is for, and the seed.
         data: The facts that are known about the data: hash, sizes, classes.
-        plan: The study's TOML file.
-        space: The space's TOML file.
+        files: Name to text of the study's TOML file and of its space's.
+        command: What runs them.
     """
 
     versions: Mapping[str, str]
+    versions_of: str
     seeds: Mapping[str, str]
     data: Mapping[str, str]
-    plan: str
-    space: str
+    files: Mapping[str, str]
+    command: str
 
 
-def reproduction(study: StudyRecord) -> Reproduction:
-    """What it takes to run `study` again."""
+def reproduction(study: StudyRecord, versions: Mapping[str, str] | None = None) -> Reproduction:
+    """What it takes to run `study` again.
+
+    Args:
+        study: What happened.
+        versions: Of what made the winner; None takes those that are installed here.
+    """
+    name = re.sub(r"[^\w-]+", "_", study.name)
+    plan = {**study.plan, "space": f"{name}_space.toml"}
     return Reproduction(
-        versions={"Python": platform.python_version()} | _versions(),
+        versions=versions or {"Python": platform.python_version()} | _versions(),
+        versions_of="which trained the winner" if versions else "where this report was written",
         seeds=_seeds(study),
-        data={name: str(value) for name, value in study.data.items() if not isinstance(value, Mapping)},
-        plan=toml(study.plan),
-        space=toml(study.space),
+        data={name: _fact(value) for name, value in study.data.items() if name != "base"},  # somebody's own folder
+        files={f"{name}.toml": toml(plan), f"{name}_space.toml": space_toml(study.space)},
+        command=f"toprung run {name}.toml --out again --workers 1",
     )
 
 
@@ -53,6 +63,28 @@ def toml(table: Mapping[str, Any]) -> str:
         table: Text, numbers, booleans, lists and tables of these.
     """
     return "\n".join(_lines(table, ())).strip() + "\n"
+
+
+def space_toml(space: Mapping[str, Any]) -> str:
+    """A space as TOML text, a line a parameter; what says nothing is left out."""
+    laws = {name: _inline(law) if isinstance(law, Mapping) else law for name, law in _laws(space).items()}
+    others = {name: value for name, value in space.items() if name != "parameters"}
+    lines = [f"{_key(name)} = {law if isinstance(law, str) else _value(law)}" for name, law in laws.items()]
+    return toml(others) + "\n[parameters]\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _laws(space: Mapping[str, Any]) -> Mapping[str, Any]:
+    return space.get("parameters") or {}
+
+
+def _inline(law: Mapping[str, Any]) -> str:
+    told = {key: value for key, value in law.items() if value is not None and value is not False and value != {}}
+    told |= {"value": law["value"]} if law.get("value") is False else {}
+    return _value({"type": told.pop("type", None), **told})
+
+
+def _fact(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _versions() -> dict[str, str]:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.columns import Column, readable
+from reports.errors import ReportError
 from reports.files import replace
+from reports.markdown import table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 # What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), its full-width forms included.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-FIRST = ("rank", "trial", "state", "epochs", "val_", "test_", "gap")
+FIRST = ("rank", "study", "trial", "state", "epochs", "val_", "test_", "gap")
 LAST = ("val_rank", "test_rank", "best_epoch", "train_val_gap")
 STYLES = {"pruned": "dim", "failed": "red", "retrained": "bold cyan"}
 WIDEST = 24
@@ -43,6 +45,32 @@ def to_csv(frame: pd.DataFrame, path: Path) -> None:
         if safe[name].dtype.kind == "O":
             safe[name] = safe[name].astype(object).map(_defused)
     replace(path, safe.to_csv(index=False, lineterminator="\n"))
+
+
+def to_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet, with its types; the file is replaced as a whole.
+
+    Args:
+        frame: What `leaderboard` or `curves` gives; cells of mixed kinds are written as text.
+        path: The file, in a folder that exists.
+    Raises:
+        ReportError: It cannot be written, or no package that can is installed.
+    """
+    mixed = [name for name in frame.columns if frame[name].dtype == object]
+    plain = frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed})
+    try:
+        content = plain.to_parquet(index=False)
+    except ImportError as error:
+        raise ReportError(f"{path}: Parquet needs pyarrow; pip install 'toprung[parquet]'") from error
+    replace(path, content)
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """A leaderboard as a table in Markdown: every column that holds anything."""
+    columns = readable(frame)
+    rows = zip(*(column.cells for column in columns), strict=True)
+    text = [not column.is_number for column in columns]
+    return table([column.header for column in columns], rows, names=text) + "\n"
 
 
 def defused_csv(text: str) -> str:
@@ -87,7 +115,7 @@ def to_table(frame: pd.DataFrame, width: int) -> Table:
     kept = _fitting(columns, width)
     hidden = len(columns) - len(kept)
     caption = f"{hidden} more columns with --csv or --json." if hidden > 1 else None
-    table = Table(
+    shown = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -98,15 +126,15 @@ def to_table(frame: pd.DataFrame, width: int) -> Table:
     )
     for column in kept:
         header = Text("\n".join(_header_lines(column)))
-        table.add_column(header, justify="right" if column.is_number else "left", vertical="bottom")
+        shown.add_column(header, justify="right" if column.is_number else "left", vertical="bottom")
     states = list(frame["state"])
     for row, state in enumerate(states):
         if state == "retrained" and states[row - 1] != "retrained":
-            table.add_section()
+            shown.add_section()
         cells = [Text(_cut(column.cells[row]), no_wrap=True) for column in kept]
         is_winner = state == "complete" and frame["rank"].iloc[row] == 1
-        table.add_row(*cells, style="bold green" if is_winner else STYLES.get(state, ""))
-    return table
+        shown.add_row(*cells, style="bold green" if is_winner else STYLES.get(state, ""))
+    return shown
 
 
 def print_table(frame: pd.DataFrame, console: Console | None = None) -> None:

@@ -125,27 +125,35 @@ def status(
 
 @app.command(epilog="Example: toprung leaderboard digits --top 5 --csv best.csv")
 def leaderboard(
-    name: Name,
+    names: Annotated[list[str], typer.Argument(help="A study in the store; several on the same data are compared.")],
     top: Annotated[int | None, typer.Option(min=1, help="Only the first so many configurations.")] = None,
     sort: Annotated[str | None, typer.Option(help="A column to sort by; -COLUMN turns it round.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the table to a CSV file.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write the table to a Parquet file.")] = None,
+    curves: Annotated[
+        Path | None, typer.Option("--curves", help="Write all learning curves to a CSV file, or to a .parquet file.")
+    ] = None,
     out: Out = RUNS,
     store: StoreUrl = None,
     json: Json = False,
+    md: Annotated[bool, typer.Option("--md", help="A table in Markdown on standard output.")] = False,
 ) -> None:
     """The table of a study's configurations, ranked by validation."""
+    from reports.exports import export
+    from reports.leaderboard import comparison
     from reports.leaderboard import leaderboard as make_leaderboard
-    from reports.tables import print_table, to_csv, to_json
+    from reports.tables import print_table, to_json, to_markdown
 
-    table = make_leaderboard(_store(out, store).load(name), top=top, sort=sort)
-    if csv is not None:
-        to_csv(table, csv)
-    if json:
-        typer.echo(to_json(table), nl=False)
-    elif csv is None:
-        print_table(table, _console())
+    opened = _store(out, store)
+    studies = [opened.load(name) for name in names]
+    table = comparison(studies, top, sort) if len(studies) > 1 else make_leaderboard(studies[0], top, sort)
+    written = export(table, studies, csv, parquet, curves)
+    if json or md:
+        typer.echo((to_json if json else to_markdown)(table), nl=False)
+    elif written:
+        typer.echo("\n".join(f"{what}: {path}" for what, path in written))
     else:
-        typer.echo(f"leaderboard: {csv}")
+        print_table(table, _console())
 
 
 @app.command(epilog="Example: toprung retrain digits --top 3 --seeds 5 --data train")
@@ -176,18 +184,20 @@ def retrain(
         _print_conclusion(record, options.folder(record.name))
 
 
-@app.command(epilog="Example: toprung report digits")
+@app.command(epilog="Example: toprung report digits --md --to digits.md")
 def report(
     name: Name,
-    to: Annotated[Path | None, typer.Option("--to", help="The file; by default OUT/NAME/report.html.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="The file; by default OUT/NAME/report.html or .md.")] = None,
+    md: Annotated[bool, typer.Option("--md", help="Markdown for a repository page, its pictures in a folder.")] = False,
     out: Out = RUNS,
     store: StoreUrl = None,
 ) -> None:
-    """Write one self-contained HTML file with the leaderboard and plots."""
+    """Write one self-contained HTML file with the leaderboard and plots; or the same in Markdown."""
     from reports.page import write_report
+    from reports.repository import write_repository_page
 
-    path = to or out / name / "report.html"
-    write_report(_store(out, store).load(name), out / name, path)
+    path = to or out / name / ("report.md" if md else "report.html")
+    (write_repository_page if md else write_report)(_store(out, store).load(name), out / name, path)
     typer.echo(f"report: {path}")
 
 

@@ -2,11 +2,13 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from datetime import timedelta
 
 import pytest
-from records import record, retrained, study
+from records import START, record, retrained, study
 
-from reports.charts import charts, gaps, learning_curves, progress, rungs
+from reports.charts import gaps, learning_curves, progress, rungs, trial_curves
+from reports.rungs import rung_counts
 
 
 def curve(number, state="complete", values=(0.5, 0.7, 0.9), **more):
@@ -20,6 +22,10 @@ def curve(number, state="complete", values=(0.5, 0.7, 0.9), **more):
         history={"val_accuracy": tuple(values)},
         **more,
     )
+
+
+def charts(study):
+    return [chart for draw in (learning_curves, rungs, progress, gaps) if (chart := draw(study))]
 
 
 def few():
@@ -70,8 +76,29 @@ def test_losses_are_drawn_without_percent_and_the_best_is_the_least():
     trials = [record(i, value=v, history={"val_loss": (9.0, v)}) for i, v in enumerate([0.5, 0.2, 0.4])]
     made = charts(study(trials, monitor="val_loss"))
     assert "Best values: trial 1 0.2000, trial 2 0.4000" in made[0].alternative
-    assert "the best after 54 with 0.2000" in made[2].alternative
+    assert "the best after 81 with 0.2000" in made[2].alternative
     assert not any("%" in chart.alternative for chart in made)
+
+
+def test_the_way_to_the_best_counts_the_epochs_of_all_trials_begun_by_then():
+    """A trial that paused early and was pruned in the end had cost its epochs before others were complete."""
+    trials = [
+        record(0, "pruned", 3, val_accuracy=0.5, ended=START + timedelta(seconds=99)),
+        record(1, "complete", 27, val_accuracy=0.8, ended=START + timedelta(seconds=2.5)),
+        record(2, "pruned", 1, val_accuracy=0.4, ended=START + timedelta(seconds=99)),
+        record(3, "complete", 27, val_accuracy=0.9, ended=START + timedelta(seconds=9)),
+    ]
+    words = progress(study(trials)).alternative
+    assert "The first complete one came after 31 epochs with 80.00%, the best after 58 with 90.00%" in words
+
+
+def test_a_trials_own_curves_show_training_and_validation_of_the_metric_and_the_other_one():
+    history = {"val_accuracy": (0.5, 0.7), "train_accuracy": (0.6, 0.9), "val_loss": (0.9, 0.8)}
+    trial = record(3, epochs=2, val_accuracy=0.7, best_epoch=2, history=history)
+    chart = trial_curves(study([trial]), trial)
+    assert "accuracy and loss; best 70.00% at epoch 2 of 2" in chart.alternative
+    assert chart.png().startswith(b"\x89PNG")
+    assert trial_curves(study(), record(0, history={})) is None
 
 
 def test_gaps_are_drawn_for_tested_trials_alone_best_first():
@@ -98,3 +125,20 @@ def test_charts_leave_the_plots_of_others_alone():
     program += "print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program, "/dev/null"], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_the_epochs_spent_on_rungs_are_all_epochs_of_the_study():
+    trials = [
+        record(0, "pruned", 1, val_accuracy=0.5),
+        record(1, "pruned", 5, val_accuracy=0.6),  # stopped between two rungs
+        record(2, "complete", 27, val_accuracy=0.9),
+        record(3, "failed", 12, value=0.1),
+        record(4, "failed", 0, rungs={}),
+        record(5, "complete", 27, val_accuracy=0.8, bracket=1, rungs={9: 0.7, 27: 0.8}),
+    ]
+    counts = rung_counts(study(trials))
+    assert [(count.bracket, count.epochs, count.reached, count.spent) for count in counts] == [
+        *((0, 1, 4, 4), (0, 3, 3, 6), (0, 9, 2, 14), (0, 27, 1, 21)),
+        *((1, 9, 1, 9), (1, 27, 1, 18)),
+    ]
+    assert sum(count.spent for count in counts) == sum(trial.epochs for trial in trials)

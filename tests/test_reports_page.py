@@ -7,8 +7,9 @@ import pytest
 from records import record, retrained, study
 
 from reports.diagnosis import diagnose
-from reports.page import page, write_page
+from reports.page import page, write_page, write_report
 from reports.reproduction import reproduction, toml
+from studies.plan import fingerprint, load_study
 
 EVIL = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} =cmd|"
 
@@ -68,7 +69,7 @@ def test_a_page_is_well_formed_and_needs_nothing_from_elsewhere(with_winner, tex
 
 def test_every_picture_is_described_in_words(text_with_winner):
     described = [value for name, value in Tags(text_with_winner).attributes if name == "alt"]
-    assert len(described) == 13
+    assert len(described) == 14
     assert all(len(value) > 40 for value in described)
 
 
@@ -97,7 +98,7 @@ def test_nothing_from_a_study_is_taken_for_markup():
 def test_a_page_tells_all_of_the_winner_where_a_diagnosis_is_given(tmp_path):
     write_page(full(), tmp_path / "report.html", winner(subject="trial 0, retrained with seed 5"))
     text = (tmp_path / "report.html").read_text()
-    heads = re.findall(r"<h[23]>([^<]+)</h", text.split("The winner")[1].split("<h2>Rungs")[0])
+    heads = re.findall(r"<h[23]>([^<]+)</h", text.split("The winner")[1].split("<h2>Failures")[0])
     assert heads == ["Predictions on the test split", "Samples", "Training", "Weights"]
     assert "trial 0, retrained with seed 5" in text
     assert "Accuracy 75.00% on 4 test examples" in text
@@ -151,6 +152,26 @@ def test_the_plan_is_given_as_toml_that_reads_back_the_same():
     assert tomllib.loads(toml({**plan, "none": None})) == plan
 
 
-def test_versions_are_those_of_the_machine_that_writes_the_report():
-    versions = reproduction(full()).versions
-    assert {"Python", "keras", "optuna"} <= set(versions)
+def test_versions_are_those_that_trained_the_winner_where_they_are_known(tmp_path):
+    assert {"Python", "keras", "optuna"} <= set(reproduction(full()).versions)
+    write_report(full(), tmp_path, tmp_path / "report.html")
+    assert "where this report was written" in (tmp_path / "report.html").read_text()
+    (tmp_path / "best.json").write_text('{"versions": {"keras": "9.8.7"}}')
+    write_report(full(), tmp_path, tmp_path / "report.html")
+    assert "keras 9.8.7 (which trained the winner)" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["digits", "xor", "mnist_cnn"])
+def test_the_two_files_of_a_report_are_the_study_again(tmp_path, name):
+    before = load_study(name)
+    told = study(plan=before.plan.model_dump(mode="json"), space=before.space.model_dump(mode="json"), name=name)
+    for file, text in reproduction(told).files.items():
+        (tmp_path / file).write_text(text)
+    again = load_study(str(tmp_path / f"{name}.toml"))
+    assert fingerprint(again.plan, again.space) == fingerprint(before.plan, before.space)
+    assert again.plan.budget == before.plan.budget
+    assert again.plan.enqueue == before.plan.enqueue
+
+
+def test_a_report_does_not_tell_whose_folder_the_study_lay_in():
+    assert "/home/me" not in page(study([record(0, val_accuracy=0.9)], data={"hash": "x", "base": "/home/me"}))

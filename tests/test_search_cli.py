@@ -121,7 +121,7 @@ def examples():
     return [c.epilog.removeprefix("Example: toprung ") for w, c in verbs() if w not in SLOW_EXAMPLES]
 
 
-SLOW_EXAMPLES = ("run", "retrain", "dashboard", "doctor")  # test_the_readmes_two_commands and others run them
+SLOW_EXAMPLES = ("run", "retrain", "dashboard", "doctor")  # test_search_whole.py runs them
 
 
 @pytest.mark.parametrize("example", examples())
@@ -146,6 +146,28 @@ def test_the_leaderboard_comes_as_csv_json_and_text(finished, tmp_path):
     rows = [json.loads(line) for line in lines]
     assert [row["trial"] for row in rows[:3]] == list(table["trial"][:3])
     assert "retrained" in toprung("leaderboard", "tiny", "--sort", "-seconds", cwd=finished).stdout
+
+
+def test_the_leaderboard_goes_into_files_and_pages(finished, tmp_path):
+    words = ("--csv", tmp_path / "board.csv", "--curves", tmp_path / "curves.csv")
+    said = toprung("leaderboard", "tiny", *words, cwd=finished).stdout
+    assert said.splitlines() == [
+        f"leaderboard: {tmp_path / 'board.csv'}",
+        f"learning curves: {tmp_path / 'curves.csv'}",
+    ]
+    curves = pd.read_csv(tmp_path / "curves.csv")
+    assert list(curves.columns) == ["study", "trial", "epoch", "metric", "value"]
+    assert set(curves["trial"]) == set(range(12))
+    assert toprung("leaderboard", "tiny", "--md", "--top", 1, cwd=finished).stdout.count("\n") == 4
+    refused = toprung("leaderboard", "tiny", "tiny", cwd=finished, ok=False)
+    assert (refused.returncode, "named twice" in refused.stderr) == (2, True)
+
+
+def test_a_report_for_a_repository_shows_its_pictures(finished, tmp_path):
+    toprung("report", "tiny", "--md", "--to", tmp_path / "tiny.md", cwd=finished)
+    shown = re.findall(r"\]\((.*\.svg)\)", (tmp_path / "tiny.md").read_text())
+    assert shown
+    assert all((tmp_path / path).is_file() for path in shown)
 
 
 def test_status_counts_trials_by_state(finished):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,14 +13,18 @@ import optuna
 import pandas as pd
 import pytest
 from running import stored
+from typer.main import get_command
 
 from reports.diagnosis import read
+from search.cli import app
 from studies.store import sqlite_url
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--trials", "5", "--set", "hyperband.max_resource=3", "--set", "retrain.seeds=2"]
+
+QUICK = ["--set", "hyperband.max_resource=1", "--set", "retrain.seeds=1"]
 
 
 def command(*words):
@@ -140,6 +145,34 @@ def test_doctor_finds_this_machine_ready(tmp_path):
     found = json.loads(toprung("doctor", "--json", cwd=tmp_path))
     assert found["problems"] == []
     assert found["packages"]["keras"]
+
+
+def example(verb):
+    """The words at the end of a command's help."""
+    command = get_command(app).commands[verb]
+    return shlex.split(command.epilog.removeprefix("Example: toprung "))
+
+
+def test_the_examples_of_commands_that_train_run(digits, tmp_path):
+    assert "retrained" in toprung(*example("retrain"), cwd=digits[0])
+    assert "retrained" in toprung(*example("run"), *QUICK, cwd=tmp_path)
+    assert len(stored(tmp_path / "runs", "digits").trials) == 20
+
+
+def test_the_example_of_the_doctor_runs(tmp_path):
+    pytest.importorskip("jax")
+    assert "jax" in toprung(*example("doctor"), cwd=tmp_path)
+
+
+def test_the_example_of_the_dashboard_runs_until_it_is_interrupted(digits):
+    words = ["0" if word.isdecimal() else word for word in example("dashboard")]  # a port that is free
+    process = subprocess.Popen(
+        command(*words), cwd=digits[0], env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    line = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert (process.returncode, "read-only" in line) == (130, True)
 
 
 def test_plan_probes_the_time_of_an_epoch(tmp_path):

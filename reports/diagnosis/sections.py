@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
-from reports.canvas import Chart
 from reports.diagnosis import charts, pictures, tables
-from reports.diagnosis.tables import Table
 from reports.diagnosis.values import Diagnosis
+from reports.sections import Section
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of a report.
-
-    Attributes:
-        title: A few words.
-        sentences: What it comes to.
-        charts: Pictures, each with its alternative in words.
-        tables: Numbers.
-    """
-
-    title: str
-    sentences: tuple[str, ...] = ()
-    charts: tuple[Chart, ...] = ()
-    tables: tuple[Table, ...] = ()
 
 
 def sections(diagnosis: Diagnosis) -> list[Section]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from reports.diagnosis.convergence import AccuracyGap, Convergence, Trend
 from reports.diagnosis.scores import Average, confused_pairs
 from reports.diagnosis.values import Diagnosis, Samples, WeightStatistics
+from reports.sections import Table
 from reports.words import counted, difference, listed, printable, shown, spoken
 
 MOST_PAIRS = 10
@@ -23,25 +23,6 @@ TRENDS: dict[Trend, str] = {
     "overfit": "rose again after its lowest: the model overfits",
     "diverging": "diverges: the learning rate may be too high",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table as a person reads it.
-
-    Attributes:
-        title: A few words.
-        header: One text a column.
-        rows: As many texts each as the header has.
-        names: How many columns, from the left, hold names; the others hold numbers.
-        note: What a reader must know besides.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    names: int = 1
-    note: str = ""
 
 
 def to_lines(diagnosis: Diagnosis) -> list[str]:

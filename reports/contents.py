@@ -1,0 +1,166 @@
+"""What a report tells, in its order, whatever it is written as: HTML or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports.canvas import Chart
+from reports.charts import gaps, learning_curves, progress, rungs
+from reports.comparison import comparison, shared
+from reports.leaderboard import leaderboard, metric_names
+from reports.parameters import parameter_section
+from reports.reproduction import Reproduction, reproduction
+from reports.rungs import RungCount, rung_counts
+from reports.sections import Section, Table
+from reports.steps import steps_chart
+from reports.summary import summary
+from reports.words import counted, shown, spoken
+from studies.records import StudyRecord
+from studies.steps import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from reports.diagnosis import Diagnosis
+
+MOST_ROWS = 30
+MOST_NUMBERS = 20
+LEFT_OUT = ("val_rank", "train_val_gap")  # they follow from other columns
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A report in parts.
+
+    Attributes:
+        study: What it is about.
+        facts: A line on the study as a whole.
+        sentences: The summary.
+        board: The top of the leaderboard.
+        board_note: What a reader of it must know.
+        sections: The search, its trials and steps, the parameters, validation against test: those with something to show.
+        winner: Which model was looked at closely; "" where none was.
+        winner_sections: What it does on the test split.
+        failures: Nothing, or one section with the reasons why trials failed.
+        again: What it takes to run the study again.
+    """
+
+    study: StudyRecord
+    facts: str
+    sentences: Sequence[str]
+    board: pd.DataFrame
+    board_note: str
+    sections: Sequence[Section]
+    winner: str
+    winner_sections: Sequence[Section]
+    failures: Sequence[Section]
+    again: Reproduction
+
+
+def contents(
+    study: StudyRecord,
+    diagnosis: Diagnosis | None = None,
+    versions: Mapping[str, str] | None = None,
+    steps: Mapping[int, Steps] | None = None,
+) -> Contents:
+    """The parts of a study's report.
+
+    Args:
+        study: What happened; any state will do, even without trials.
+        diagnosis: A close look at the winner, where one was taken.
+        versions: Of the packages that made the winner, where they are known.
+        steps: What was recorded of single training steps, by trial.
+    """
+    by_step = Section("Step by step", charts=_there(steps_chart(steps or {})))
+    made = (_search(study), _compared(study), by_step, parameter_section(study), _gaps(study))
+    return Contents(
+        study,
+        _facts(study),
+        summary(study),
+        leaderboard(study, top=MOST_ROWS).drop(columns=list(LEFT_OUT)),
+        _board_note(study),
+        [part for part in made if part.charts or part.tables],
+        (diagnosis.subject or "The winner of the study.") if diagnosis else "",
+        _closely(diagnosis) if diagnosis else [],
+        _failures(study),
+        reproduction(study, versions),
+    )
+
+
+def _facts(study: StudyRecord) -> str:
+    trials = counted(len(study.trials), "trial")
+    state = "finished" if study.state == "finished" else "still searching"
+    return f"{trials} by {study.monitor}, begun {study.created:%Y-%m-%d %H:%M}, {state}"
+
+
+def _board_note(study: StudyRecord) -> str:
+    note = (
+        "Ranked by validation within the highest fidelity; test numbers never choose. "
+        "The gap is validation minus test, above 0 when test is worse, ± its standard error."
+    )
+    if len(study.trials) <= MOST_ROWS:
+        return note
+    rest = f"toprung leaderboard {study.name} --csv FILE writes all."
+    return f"{note} The best {MOST_ROWS} of {counted(len(study.trials), 'trial')}; {rest}"
+
+
+def _search(study: StudyRecord) -> Section:
+    table = _rung_table(study)
+    drawn = _there(rungs(study), progress(study), learning_curves(study))
+    return Section("How the search went", (), drawn, (table,) if table else ())
+
+
+def _compared(study: StudyRecord) -> Section:
+    table = shared(study)
+    return Section("What was trained", (), tuple(comparison(study)), (table,) if table else ())
+
+
+def _rung_table(study: StudyRecord) -> Table | None:
+    counts = rung_counts(study)
+    if not counts:
+        return None
+    metric, _ = metric_names(study)
+    header = ("bracket", "rung, in epochs", "trials that reached it", "of these went on", "epochs spent")
+    rows = tuple(_rung_cells(metric, count) for count in counts)
+    note = "Epochs spent: those after the rung below, also by trials that did not reach this one."
+    return Table("Rungs", (*header, f"best {spoken(metric)} there"), rows, names=0, note=note)
+
+
+def _rung_cells(metric: str, count: RungCount) -> tuple[str, ...]:
+    went_on = "" if count.went_on is None else str(count.went_on)
+    numbers = (str(count.bracket), str(count.epochs), str(count.reached), went_on, f"{count.spent:,}")
+    return (*numbers, shown(metric, count.best))
+
+
+def _gaps(study: StudyRecord) -> Section:
+    return Section("Validation against test", charts=_there(gaps(study)))
+
+
+def _failures(study: StudyRecord) -> list[Section]:
+    numbers: dict[str, list[int]] = {}
+    for trial in study.trials:
+        if trial.state == "failed":
+            numbers.setdefault(trial.reason or "no reason was recorded", []).append(trial.number)
+    groups = sorted(numbers.items(), key=lambda group: -len(group[1]))
+    rows = tuple((reason, counted(len(trials), "trial"), _few(trials)) for reason, trials in groups)
+    table = Table("Trials that failed, by reason", ("reason", "how many", "trials"), rows, names=3)
+    return [Section("Failures", tables=(table,))] if rows else []
+
+
+def _few(trials: list[int]) -> str:
+    text = ", ".join(map(str, trials[:MOST_NUMBERS]))
+    return text if len(trials) <= MOST_NUMBERS else f"{text}, ..."
+
+
+def _closely(diagnosis: Diagnosis) -> list[Section]:
+    from reports.diagnosis.sections import sections
+
+    return sections(diagnosis)
+
+
+def _there(*charts: Chart | None) -> tuple[Chart, ...]:
+    return tuple(chart for chart in charts if chart)

@@ -1,0 +1,268 @@
+"""What the parameters did: their importances, slices of the space, and trials as lines through all parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reports.canvas import COLOURS, DASHES, GREY, Chart, canvas, percent, scale
+from reports.leaderboard import is_ranked, metric_names, ranked
+from reports.sections import Section
+from reports.words import counted, listed, printable, scalar, shown, spoken
+from studies.importance import Importances, importances, law_of, varying_params
+from studies.records import Scalar, StudyRecord, TrialRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TITLE = "What the parameters did"
+CAUTION = "Most trials were trained briefly, and the sampler tried more of what looked good: read these with care."
+MOST_SLICES = 6
+MOST_LINES = 200
+MOST_AXES = 8
+BEST = 5
+MOST_TICKS = 5
+LONGEST_NAME = 14
+WORST_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where a parameter's values lie on an axis.
+
+    Attributes:
+        name: Of the parameter.
+        log: Whether the axis is logarithmic.
+        choices: Of a parameter that is no number, each at its own place from 0.
+    """
+
+    name: str
+    log: bool
+    choices: tuple[Scalar, ...] = ()
+
+    def place(self, value: Scalar) -> float:
+        """Where a value lies, before logarithms."""
+        return float(self.choices.index(value)) if self.choices else float(value)
+
+
+def parameter_section(study: StudyRecord) -> Section:
+    """Every picture of parameters for which the study has something to show."""
+    found = importances(study)
+    trials = [trial for trial in ranked(study) if is_ranked(trial) and trial.value is not None]
+    names = _in_order(varying_params(trials), found)
+    if len(trials) < 2 or not names:
+        return Section(TITLE)
+    scales = [_scale(study, name, trials) for name in names]
+    made = (_importance_bars(found), _slices(study, trials, scales), _lines(study, trials, scales))
+    sentences = (_importance_words(found), CAUTION) if found else (CAUTION,)
+    return Section(TITLE, sentences, tuple(chart for chart in made if chart))
+
+
+def _in_order(names: Sequence[str], found: Importances | None) -> list[str]:
+    shares = found.shares if found else {}
+    return sorted(names, key=lambda name: -shares.get(name, 0.0))
+
+
+def _scale(study: StudyRecord, name: str, trials: Sequence[TrialRecord]) -> Scale:
+    law = law_of(study, name)
+    values = [trial.params[name] for trial in trials if name in trial.params]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return Scale(name, bool(law.get("log")) and min(float(value) for value in values) > 0)
+    declared = [choice for choice in law.get("choices") or () if choice in values]
+    return Scale(name, False, tuple(dict.fromkeys([*declared, *sorted(values, key=str)])))
+
+
+def _importance_bars(found: Importances | None) -> Chart | None:
+    if found is None:
+        return None
+    shares = list(found.shares.items())[: 2 * MOST_AXES]
+    figure, axes = canvas(height=1.2 + 0.3 * len(shares))
+    places = range(len(shares))
+    axes.barh(places, [share for _, share in shares], 0.6, color=COLOURS[0])
+    for place, (_, share) in enumerate(shares):
+        axes.text(share + 0.01, place, f"{share:.0%}", va="center", fontsize="small")
+    axes.set_yticks(places, [_label(name) for name, _ in shares])
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(share for _, share in shares) * 1.12)
+    percent(axes.xaxis)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("share in what makes the best quarter of trials")
+    return Chart("Importance of parameters", figure, _importance_words(found))
+
+
+def _importance_words(found: Importances) -> str:
+    compared = f"{counted(found.trials, 'trial')} after {counted(found.epochs, 'epoch')}"
+    told = listed([f"{printable(name)} {share:.0%}" for name, share in list(found.shares.items())[: 2 * MOST_AXES]])
+    return f"How much each parameter decides whether a trial is in the best quarter of {compared} (PED-ANOVA): {told}."
+
+
+def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[Scale]) -> Chart:
+    """Values against each parameter by itself, the most important ones first; the darker, the longer trained."""
+    from matplotlib.figure import Figure
+
+    drawn = scales[:MOST_SLICES]
+    columns = min(3, len(drawn))
+    lines = math.ceil(len(drawn) / columns)
+    figure = Figure(figsize=(6.0, 0.5 + 2.0 * lines), layout="constrained")
+    plots = list(figure.subplots(lines, columns, squeeze=False, sharey=True).flat)
+    for axes, one in zip(plots, drawn, strict=False):
+        _draw_slice(axes, trials, one)
+    for axes in plots[len(drawn) :]:
+        axes.set_axis_off()
+    metric, _ = metric_names(study)
+    scale(plots[0], metric, (trial.value for trial in trials if trial.value is not None))
+    for place, axes in enumerate(plots):
+        axes.set_ylabel(spoken(metric) if place % columns == 0 else "")
+    left_out = len(scales) - len(drawn)
+    rest = f" {counted(left_out, 'parameter')} more did less." if left_out else ""
+    words = [_slice_words(study, trials, one) for one in drawn]
+    text = f"Validation {spoken(metric)} against each parameter; the darker a point, the longer the trial trained."
+    return Chart("Slices: one parameter at a time", figure, f"{text} {' '.join(words)}{rest}", detailed=True)
+
+
+def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale) -> None:
+    own = sorted((trial for trial in trials if one.name in trial.params), key=lambda trial: trial.epochs)
+    most = max(trial.epochs for trial in own) or 1
+    strength = [math.log1p(trial.epochs) / math.log1p(most) for trial in own]
+    places, values = [one.place(trial.params[one.name]) for trial in own], [trial.value or 0.0 for trial in own]
+    many = len(own) > MOST_LINES
+    axes.scatter(places, values, c=strength, cmap="Blues", vmin=-0.5, vmax=1, s=14, edgecolors=GREY, linewidths=0.3,
+                 rasterized=many)  # fmt: skip
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.set_xlabel(_label(one.name), fontsize="small")
+    axes.tick_params(labelsize="small")
+    if one.log:
+        _log_axis(axes, sorted(set(places)))
+    if one.choices:
+        axes.set_xticks(range(len(one.choices)), [_label(str(choice)) for choice in one.choices])
+        axes.set_xlim(-0.5, len(one.choices) - 0.5)
+
+
+def _log_axis(axes: Axes, places: Sequence[float]) -> None:
+    """A logarithmic axis; of a grid its own values, else powers of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+
+    axes.set_xscale("log")
+    if len(places) <= MOST_TICKS:
+        axes.set_xticks(places, [scalar(value if value % 1 else int(value)) for value in places])
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(LogLocator(numticks=MOST_TICKS))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _slice_words(study: StudyRecord, trials: Sequence[TrialRecord], one: Scale) -> str:
+    """Where the best trials lie."""
+    best = [trial for trial in trials if one.name in trial.params][:BEST]
+    name, values = printable(one.name), [trial.params[one.name] for trial in best]
+    if one.choices:
+        return f"{name}: the best {len(best)} have {listed([printable(str(v)) for v in dict.fromkeys(values)])}."
+    low, high = (scalar(end) for end in (min(values, key=float), max(values, key=float)))
+    return f"{name}: the best {len(best)} from {low} to {high}." if low != high else f"{name}: the best have {low}."
+
+
+def _lines(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[Scale]) -> Chart | None:
+    """Parallel coordinates: each trial a line through its parameters to its value, the best ones in colour."""
+    shown_trials = trials[:MOST_LINES]
+    # A line without a place on an axis passes it somewhere, so there are no axes that few have a place on.
+    often = [one for one in scales if sum(one.name in trial.params for trial in shown_trials) * 2 > len(shown_trials)]
+    drawn = often[: MOST_AXES - 1]
+    if len(drawn) < 2:
+        return None
+    figure, axes = canvas(height=3.8)
+    metric, _ = metric_names(study)
+    values = _Values(shown_trials, study.direction == "maximize")
+    heights = [_heights(shown_trials, one) for one in drawn] + [values.heights]
+    for place in reversed(range(len(shown_trials))):
+        _draw_line(axes, shown_trials[place], [column[place] for column in heights], place)
+    _label_lines(axes, drawn, shown_trials, spoken(metric), values.ends(metric))
+    _name_lines(axes, min(BEST, len(shown_trials)))
+    told = "; ".join(_line_words(metric, trial, drawn) for trial in shown_trials[:BEST])
+    others = f", {counted(len(shown_trials) - BEST, 'other')} in grey" if len(shown_trials) > BEST else ""
+    text = f"The best {min(BEST, len(shown_trials))} trials as lines through their parameters{others}: {told}."
+    return Chart("Parallel coordinates", figure, text, detailed=True)
+
+
+class _Values:
+    """The axis of values, on which the worst fifth lies at the end: a few wild ones would flatten the rest."""
+
+    def __init__(self, trials: Sequence[TrialRecord], maximize: bool) -> None:
+        values = [trial.value for trial in trials if trial.value is not None]
+        rising = sorted(values)
+        cut = int(WORST_SHARE * (len(rising) - 1))
+        self.low, self.high = (rising[cut], rising[-1]) if maximize else (rising[0], rising[-1 - cut])
+        self.cut = (rising[0] < self.low, rising[-1] > self.high)
+        self.heights = _spread([min(max(value, self.low), self.high) for value in values])
+
+    def ends(self, metric: str) -> tuple[str, str]:
+        low, high = (shown(metric, value) for value in (self.low, self.high))
+        return f"\N{LESS-THAN OR EQUAL TO} {low}" if self.cut[0] else low, (
+            f"\N{GREATER-THAN OR EQUAL TO} {high}" if self.cut[1] else high
+        )
+
+
+def _heights(trials: Sequence[TrialRecord], one: Scale) -> list[float]:
+    """From 0 to 1 on the parameter's axis; not a number where a trial has none."""
+    raw = [one.place(trial.params[one.name]) if one.name in trial.params else math.nan for trial in trials]
+    values = [math.log(value) if one.log else value for value in raw]
+    return _spread(values)
+
+
+def _spread(values: Sequence[float]) -> list[float]:
+    known = [value for value in values if not math.isnan(value)]
+    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+    return [(value - low) / (high - low) if high > low else value - low + 0.5 for value in values]
+
+
+def _draw_line(axes: Axes, trial: TrialRecord, heights: Sequence[float], place: int) -> None:
+    if place < BEST:
+        look: dict[str, Any] = {"color": COLOURS[place], "linestyle": DASHES[place], "linewidth": 1.8}
+        look["label"] = f"trial {trial.number}"
+    else:
+        look = {"color": GREY, "alpha": 0.25, "linewidth": 0.7}
+    known = [(place, height) for place, height in enumerate(heights) if not math.isnan(height)]
+    axes.plot(*zip(*known, strict=True), marker="o", markersize=2.5, **look)
+
+
+def _name_lines(axes: Axes, count: int) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    last = slice(None, -count - 1, -1)  # the best was drawn last, over the others
+    axes.legend(handles[last], labels[last], loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=BEST, frameon=False,
+                fontsize="small", handlelength=1.8, columnspacing=1.0)  # fmt: skip
+
+
+def _label_lines(
+    axes: Axes, scales: Sequence[Scale], trials: Sequence[TrialRecord], metric: str, ends: tuple[str, str]
+) -> None:
+    names = [_label(one.name) for one in scales] + [metric]
+    axes.set_xticks(range(len(names)), names, fontsize="small")
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylim(-0.12, 1.12)
+    for place, (low, high) in enumerate([*(_ends(one, trials) for one in scales), ends]):
+        axes.axvline(place, color="black", linewidth=0.8)
+        axes.text(place, -0.03, low, ha="center", va="top", fontsize="x-small", backgroundcolor="white")
+        axes.text(place, 1.03, high, ha="center", va="bottom", fontsize="x-small", backgroundcolor="white")
+
+
+def _ends(one: Scale, trials: Sequence[TrialRecord]) -> tuple[str, str]:
+    values = [trial.params[one.name] for trial in trials if one.name in trial.params]
+    low, high = min(values, key=one.place), max(values, key=one.place)
+    return tuple(_label(scalar(end)) for end in (low, high))  # type: ignore[return-value]
+
+
+def _line_words(metric: str, trial: TrialRecord, scales: Sequence[Scale]) -> str:
+    pairs = [f"{printable(one.name)} {scalar(trial.params[one.name])}" for one in scales if one.name in trial.params]
+    return f"trial {trial.number}: {', '.join(pairs)}, {spoken(metric)} {shown(metric, trial.value)}"
+
+
+def _label(name: str) -> str:
+    """A name for a chart: short, and without dollars, which matplotlib takes for formulas."""
+    text = printable(name)
+    text = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return text.replace("$", r"\$")

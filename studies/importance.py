@@ -1,0 +1,121 @@
+"""Which parameters decide how good a trial is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studies.records import Scalar, StudyRecord, TrialRecord
+
+LEAST_TRIALS = 12
+ENOUGH_TRIALS = 20
+BEST_SHARE = 0.25
+MOST_CHOICES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Importances:
+    """How much each parameter decides whether a trial is among the best quarter.
+
+    Attributes:
+        shares: Parameter to its share, the greatest first; together 1.
+        epochs: Trials were compared by their best value after so many epochs.
+        trials: How many were compared.
+    """
+
+    shares: Mapping[str, float]
+    epochs: int
+    trials: int
+
+
+def importances(study: StudyRecord) -> Importances | None:
+    """How much each parameter that varies matters, by PED-ANOVA.
+
+    Trials of a ladder train for different times, so they are compared where many of them came: at the highest rung
+    that 20 trials and a quarter of all reached, else at the lowest one. Parameters that only some trials draw count
+    where they are drawn.
+
+    Returns:
+        None where fewer than 12 trials can be compared, or none of their parameters vary.
+
+    Source:
+        Watanabe, Bansal and Hutter (2023), PED-ANOVA, arXiv:2304.10255; its conditional form arXiv:2601.20800.
+    """
+    epochs, values = _compared(study)
+    names = varying_params([trial for trial in study.trials if trial.number in values])
+    if len(values) < LEAST_TRIALS or len(set(values.values())) < 2 or not names:
+        return None
+    return Importances(_evaluated(study, values, names), epochs, len(values))
+
+
+def varying_params(trials: Sequence[TrialRecord]) -> list[str]:
+    """Parameters that have at least two values among trials, in the order in which they appear."""
+    seen: dict[str, set[Scalar]] = {}
+    for trial in trials:
+        for name, value in trial.params.items():
+            seen.setdefault(name, set()).add(value)
+    return [name for name, values in seen.items() if len(values) > 1]
+
+
+def law_of(study: StudyRecord, param: str) -> Mapping[str, Any]:
+    """What the space says of a parameter, be it one of several that repeat: "units" for "units_1"."""
+    laws: Mapping[str, Mapping[str, Any]] = study.space.get("parameters") or {}
+    return laws.get(param) or laws.get(re.sub(r"_\d+$", "", param)) or {}
+
+
+def _compared(study: StudyRecord) -> tuple[int, dict[int, float]]:
+    """The epochs after which trials are compared, and each one's best value up to then."""
+    rungs = sorted({rung for trial in study.trials for rung in trial.rungs}, reverse=True) or [1]
+    enough = max(ENOUGH_TRIALS, len(study.trials) / 4)
+    for rung in rungs:
+        values = {trial.number: value for trial in study.trials if (value := _best(study, trial, rung)) is not None}
+        if len(values) >= enough or rung == rungs[-1]:
+            return rung, values
+    raise AssertionError("there is a lowest rung")
+
+
+def _best(study: StudyRecord, trial: TrialRecord, epochs: int) -> float | None:
+    if trial.epochs < epochs or trial.state == "failed":
+        return None
+    if epochs in trial.rungs:
+        value = trial.rungs[epochs]
+        return value if math.isfinite(value) else None
+    finite = [value for value in trial.history.get(study.monitor, ())[:epochs] if math.isfinite(value)]
+    return (max if study.direction == "maximize" else min)(finite, default=None)
+
+
+def _evaluated(study: StudyRecord, values: Mapping[int, float], names: Sequence[str]) -> dict[str, float]:
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+    from optuna.trial import create_trial
+
+    from studies.quiet import quiet
+
+    trials = [trial for trial in study.trials if trial.number in values]
+    kinds = {name: _distribution(study, name, trials) for name in names}
+    with quiet():
+        shadow = optuna.create_study(direction=study.direction)
+    for trial in trials:
+        params = {name: kinds[name][1](trial.params[name]) for name in names if name in trial.params}
+        drawn = {name: kinds[name][0] for name in params}
+        shadow.add_trial(create_trial(value=values[trial.number], params=params, distributions=drawn))
+    found = get_param_importances(shadow, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE))
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _distribution(study: StudyRecord, name: str, trials: Sequence[TrialRecord]) -> tuple[Any, Any]:
+    """What a parameter's values lie on, and how to bring a value there."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    law = law_of(study, name)
+    values = [trial.params[name] for trial in trials if name in trial.params]
+    # Peaks at few numbers would look like much knowledge, were they taken for points of a continuous range.
+    if len(set(values)) <= MOST_CHOICES or any(isinstance(value, str | bool) for value in values):
+        return CategoricalDistribution(sorted({str(value) for value in values})), str
+    numbers = [float(value) for value in values]
+    bounds = [float(law[end]) for end in ("low", "high") if isinstance(law.get(end), int | float)]
+    low, high = min(numbers + bounds), max(numbers + bounds)
+    return FloatDistribution(low, high, log=bool(law.get("log")) and low > 0), float

@@ -1,0 +1,53 @@
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from records import record, study
+from test_studies_importance import trials
+
+from reports.parameters import parameter_section
+
+EVIL = "$\\frac{ <script> \x1b[31m"
+
+
+def test_parameters_have_importances_slices_and_parallel_coordinates():
+    section = parameter_section(study(trials(60)))
+    assert [chart.title for chart in section.charts] == [
+        "Importance of parameters",
+        "Slices: one parameter at a time",
+        "Parallel coordinates",
+    ]
+    assert "best quarter of 60 trials after 3 epochs" in section.sentences[0]
+    assert "rate: the best 5 from" in section.charts[1].alternative
+    assert "55 others in grey" in section.charts[2].alternative
+    for chart in section.charts:
+        ElementTree.fromstring(chart.svg())
+
+
+def test_a_parameter_that_few_trials_draw_has_no_axis_of_its_own():
+    some = [record(i, val_accuracy=i / 9, params={"x": i, "y": -i} | ({"rare": i} if i < 2 else {})) for i in range(9)]
+    slices, lines = parameter_section(study(some)).charts
+    assert "rare" in slices.alternative
+    assert "rare" not in lines.alternative
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
+def test_wild_values_do_not_flatten_the_axis_of_values(monitor):
+    sign = 1 if monitor == "val_accuracy" else -1
+    some = [record(i, value=0.5 + sign * i / 100, params={"x": i, "y": -i}) for i in range(20)]
+    some.append(record(99, value=0.0001 if sign > 0 else 1e9, params={"x": 1, "y": 2}))
+    svg = parameter_section(study(some, monitor=monitor)).charts[-1].svg()
+    assert ("≤" if sign > 0 else "≥") in svg
+
+
+@pytest.mark.parametrize("some", [[], [record(0, val_accuracy=0.5, params={"x": 1})], [record(0, "failed", 0)] * 3])
+def test_with_nothing_to_compare_there_is_nothing_to_show(some):
+    assert parameter_section(study(some)).charts == ()
+
+
+def test_names_and_values_of_every_kind_can_be_drawn():
+    kinds = [True, "auto", 2]
+    some = [record(i, val_accuracy=i / 9, params={EVIL: EVIL * (i % 2), "mixed": kinds[i % 3]}) for i in range(9)]
+    some += [record(9, val_accuracy=0.4, params={EVIL: "x", "mixed": 2})]
+    for chart in parameter_section(study(some)).charts:
+        assert "<script" not in chart.svg()
+        assert "\x1b" not in chart.alternative

@@ -1,0 +1,71 @@
+import random
+
+import pytest
+from records import record, study
+
+from studies.importance import importances, law_of, varying_params
+
+LAWS = {"rate": {"type": "float", "low": 1e-4, "high": 1.0, "log": True}, "units": {"type": "int", "per": "layers"}}
+
+
+def trials(count, epochs=3, state="pruned", begin=0):
+    """The rate decides; the rest does nothing, and momentum is there only with sgd."""
+    dice = random.Random(begin)
+    for number in range(begin, begin + count):
+        rate, optimizer = 10 ** dice.uniform(-4, 0), dice.choice(["adam", "sgd"])
+        params = {"rate": rate, "optimizer": optimizer, "layers": dice.randint(1, 3), "bias": True}
+        params |= {"momentum": dice.random()} if optimizer == "sgd" else {}
+        yield record(number, state, epochs, val_accuracy=0.5 + 0.4 * rate, params=params)
+
+
+def test_the_parameter_that_decides_has_most_of_the_importance():
+    found = importances(study(trials(200), space={"parameters": LAWS}))
+    assert next(iter(found.shares)) == "rate"
+    assert found.shares["rate"] > 0.8
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert set(found.shares) == {"rate", "optimizer", "layers", "momentum"}
+
+
+def test_trials_are_compared_at_the_highest_rung_that_many_reached():
+    many = [*trials(60, epochs=1), *trials(25, epochs=9, begin=60), *trials(3, epochs=27, state="complete", begin=90)]
+    found = importances(study(many))
+    assert (found.epochs, found.trials) == (9, 28)
+
+
+def test_a_value_is_the_best_up_to_the_rung_not_a_later_one():
+    late = [record(100 + i, "complete", 27, value=0.9, params={"x": i}, rungs={27: 0.9},
+                   history={"val_accuracy": (i / 100,) * 26 + (0.9,)}) for i in range(10)]  # fmt: skip
+    found = importances(study([*trials(40, epochs=1), *late]))
+    assert (found.epochs, found.trials) == (1, 50)
+
+
+@pytest.mark.parametrize(
+    "some",
+    [
+        [],
+        list(trials(11)),
+        [record(i, val_accuracy=0.5, params={"x": i}) for i in range(20)],
+        [record(i, val_accuracy=i / 20, params={"x": 1}) for i in range(20)],
+        [record(i, "failed", 3, value=i / 20, params={"x": i}) for i in range(20)],
+    ],
+    ids=["none", "too few", "equal values", "nothing varies", "all failed"],
+)
+def test_where_nothing_can_be_told_nothing_is(some):
+    assert importances(study(some)) is None
+
+
+def test_less_is_better_where_the_study_says_so():
+    losing = [record(i, "pruned", 3, value=1 - i / 50, params={"x": i / 50, "y": i % 3}) for i in range(50)]
+    assert next(iter(importances(study(losing, monitor="val_loss")).shares)) == "x"
+
+
+def test_a_repeated_parameter_follows_the_law_of_its_name():
+    assert law_of(study(space={"parameters": LAWS}), "units_2") == LAWS["units"]
+    assert law_of(study(space={}), "units_2") == {}
+    assert varying_params(list(trials(30))) == ["rate", "optimizer", "layers", "momentum"]
+
+
+def test_the_same_study_gives_the_same_importances_and_says_nothing(capfd):
+    first, second = (importances(study(trials(50))) for _ in range(2))
+    assert first == second
+    assert capfd.readouterr() == ("", "")
