@@ -48,6 +48,14 @@ Set = Annotated[
 Trials = Annotated[int | None, typer.Option(min=1, help="Configurations in all, those in the store included.")]
 Minutes = Annotated[float | None, typer.Option(min=0.01, help="Minutes of searching in all.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of training.")]
+Hypermodel = Annotated[
+    str | None,
+    typer.Option(
+        "--hypermodel",
+        help="A Keras Tuner hypermodel in place of the study's space and enqueued params.",
+        metavar="MODULE:BUILD",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", is_eager=True)]
@@ -72,16 +80,17 @@ def run(
     minutes: Minutes = None,
     seed: Seed = None,
     set_: Set = None,
+    hypermodel: Hypermodel = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Search, retrain the best, open the test split, write leaderboard and report. Run again to resume."""
     from search.display import make_display
-    from search.run import run_study
     from search.signals import stop_on_signals
+    from search.study import run_study
 
-    loaded = _load(study, set_, trials, minutes, seed)
     options = _options(out, store, backend, workers, slots_per_gpu)
+    loaded = _load(study, set_, trials, minutes, seed, hypermodel, options.backend)
     display = make_display(_console(), quiet=quiet, as_json=json)
     with stop_on_signals() as stop, display.showing():
         record = run_study(loaded, options, stop, display)
@@ -97,14 +106,15 @@ def plan(
     backend: Backend = None,
     trials: Trials = None,
     set_: Set = None,
+    hypermodel: Hypermodel = None,
     probe: Annotated[bool, typer.Option(help="Train the default configuration briefly to measure time.")] = True,
     json: Json = False,
 ) -> None:
     """Show brackets, rungs and the cost in epochs and hours, before spending anything."""
     from search.forecast import forecast_study, forecast_text
 
-    loaded = _load(study, set_, trials, None, None)
     options = _options(RUNS, None, backend, workers, slots_per_gpu)
+    loaded = _load(study, set_, trials, None, None, hypermodel, options.backend)
     forecast = forecast_study(loaded, options, probe=probe)
     _print_json(forecast) if json else _console().print(forecast_text(forecast))
 
@@ -164,8 +174,8 @@ def retrain(
 ) -> None:
     """Train the best configurations once more and score them on the test split."""
     from search.display import make_display
-    from search.run import retrain_study
     from search.signals import stop_on_signals
+    from search.study import retrain_study
 
     changes = {key: value for key, value in (("seeds", seeds), ("data", data)) if value is not None}
     options = _options(out, store, backend, workers, slots_per_gpu)
@@ -240,12 +250,22 @@ def spaces_list() -> None:
 
 @spaces_app.command("show", epilog="Example: toprung spaces show cnn")
 def spaces_show(
-    space: Annotated[str, typer.Argument(help="A space file, or a name in the catalog.")],
+    space: Annotated[str | None, typer.Argument(help="A space file, or a name in the catalog.")] = None,
+    from_keras_tuner: Annotated[
+        str | None,
+        typer.Option("--from-keras-tuner", help="The space of a Keras Tuner hypermodel.", metavar="MODULE:BUILD"),
+    ] = None,
+    backend: Backend = None,
 ) -> None:
     """The text of a space, to copy and change."""
     from spaces import CATALOG, find
 
-    typer.echo(find("space", space, CATALOG).read_text(encoding="utf-8"), nl=False)
+    if (space is None) == (from_keras_tuner is None):
+        raise typer.BadParameter("give a SPACE or --from-keras-tuner")
+    if from_keras_tuner is not None:
+        _show_hypermodel(from_keras_tuner, backend)
+        return
+    typer.echo(find("space", str(space), CATALOG).read_text(encoding="utf-8"), nl=False)
 
 
 @spaces_app.command("check", epilog="Example: toprung spaces check my_space.toml")
@@ -300,6 +320,16 @@ def studies_remove(
     typer.echo(f"removed {name}")
 
 
+def _show_hypermodel(name: str, backend: str | None) -> None:
+    from search.discovery import discovered
+    from spaces.toml import to_toml
+
+    space, notes = discovered(f"keras_tuner:{name}", _backend(backend))
+    typer.echo(to_toml(space), nl=False)
+    for note in notes:
+        typer.echo(note, err=True)
+
+
 def main() -> None:
     """The program: run a verb, turn what goes wrong into one line a problem and an exit code."""
     from search.boundary import run_verb
@@ -308,17 +338,28 @@ def main() -> None:
 
 
 def _load(
-    study: str, changes: list[str] | None, trials: int | None, minutes: float | None, seed: int | None
+    study: str,
+    changes: list[str] | None,
+    trials: int | None,
+    minutes: float | None,
+    seed: int | None,
+    hypermodel: str | None,
+    backend: str,
 ) -> LoadedStudy:
+    from search.discovery import with_space
     from search.models import check
     from studies.plan import load_study
 
     overrides = list(changes or [])
+    overrides += [f'space="keras_tuner:{hypermodel}"', "enqueue=[]"] if hypermodel is not None else []
     overrides += [f"budget.trials={trials}"] if trials is not None else []
     overrides += [f"budget.minutes={float(minutes)}"] if minutes is not None else []
     overrides += [f"sampler.seed={seed}"] if seed is not None else []
     loaded = load_study(study, overrides)
     check(loaded.space.model, loaded.space.parameters)
+    loaded, notes = with_space(loaded, backend)
+    for note in notes:
+        typer.echo(note, err=True)
     return loaded
 
 

@@ -28,6 +28,7 @@ from spaces import (
     shown_path,
     validate,
 )
+from spaces.space import HYPERMODEL
 from studies import overrides as command_line
 from studies.ladder import Ladder
 from studies.overrides import Override, is_path
@@ -223,7 +224,7 @@ class StudyPlan(_Section):
 
     Attributes:
         name: The study's name in the store, and its folder.
-        space: A name in the catalog of spaces, or a path relative to the study file.
+        space: A name in the catalog, a path relative to the study file, or "keras_tuner:package.module:build_model".
         enqueue: Known-good params that go first; what they leave out is sampled.
     """
 
@@ -274,7 +275,7 @@ def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
     changes, unreadable = command_line.parse(overrides)
     tables, misplaced = command_line.apply(read_toml(path), changes)
     try:
-        study = _check(tables, path)
+        study = check(tables, path)
     except InputError as error:
         if error.where != shown_path(path):
             raise  # the space has a file of its own
@@ -319,21 +320,29 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else shown(value)
 
 
-def _check(tables: Mapping[str, Any], path: Path) -> LoadedStudy:
+def check(tables: Mapping[str, Any], path: Path, space: Space | None = None) -> LoadedStudy:
+    """The tables of a study file as a study, with another space in place of its own if that is given."""
     plan = validate(StudyPlan, tables, shown_path(path))
-    space = _space(plan, path)
-    problems = [*_enqueue_problems(plan, space), *_training_problems(plan, space), *_grid_problems(plan, space)]
-    if problems:
-        raise InputError(shown_path(path), problems)
-    return LoadedStudy(plan, space, path.absolute())
+    study = LoadedStudy(plan, space or _space(plan, path), path.absolute())
+    return checked(study) if study.space.parameters else study
+
+
+def checked(study: LoadedStudy) -> LoadedStudy:
+    """The study, if its plan and its space go together; else an `InputError` says all that doesn't."""
+    plan, space = study.plan, study.space
+    if problems := [*_enqueue_problems(plan, space), *_training_problems(plan, space), *_grid_problems(plan, space)]:
+        raise InputError(shown_path(study.path), problems)
+    return study
 
 
 def _space(plan: StudyPlan, path: Path) -> Space:
     try:
-        find("space", plan.space, SPACES, path.parent)
+        if not plan.space.startswith(HYPERMODEL):
+            find("space", plan.space, SPACES, path.parent)
     except InputError as error:
-        problems = [f"space: {problem} (came {shown(plan.space)})" for problem in error.problems]
-        raise InputError(shown_path(path), problems) from None
+        raise InputError(
+            shown_path(path), [f"space: {one} (came {shown(plan.space)})" for one in error.problems]
+        ) from None
     return load_space(plan.space, relative_to=path.parent)
 
 

@@ -37,7 +37,7 @@ def check_study(loaded: LoadedStudy, splits: SearchSplits) -> None:
     rows, *input_shape = splits.train.x.shape
     name = loaded.space.model
     problems = [
-        *_row_problems(name, choices, input_shape, len(splits.class_names)),
+        *([] if loaded.space.is_hypermodel else _row_problems(name, choices, input_shape, len(splits.class_names))),
         *_batch_problems(choices, rows),
         *_normalisation_problems(loaded),
         *_schedule_problems(loaded, choices, rows),
