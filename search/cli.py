@@ -330,6 +330,33 @@ def _show_hypermodel(name: str, backend: str | None) -> None:
         typer.echo(note, err=True)
 
 
+@studies_app.command("import", epilog="Example: toprung studies import old --from-optuna sqlite:///optuna.db#old")
+def studies_import(
+    name: Annotated[str, typer.Argument(help="What it is called in the store.")],
+    from_optuna: Annotated[
+        str | None, typer.Option("--from-optuna", help="An Optuna study.", metavar="URL[#STUDY]")
+    ] = None,
+    from_keras_tuner: Annotated[
+        Path | None, typer.Option("--from-keras-tuner", help="The project folder of a tuner.", metavar="DIR")
+    ] = None,
+    out: Out = RUNS,
+    store: StoreUrl = None,
+) -> None:
+    """Copy the finished trials of another program's study, to be browsed, compared and exported here."""
+    from studies.imports import import_keras_tuner, import_optuna, open_optuna
+    from studies.store import Store
+
+    if (from_optuna is None) == (from_keras_tuner is None):
+        raise typer.BadParameter("give --from-optuna or --from-keras-tuner")
+    with Store.open(_store_url(out, store)) as opened:
+        if from_optuna is not None:
+            count = import_optuna(opened, name, open_optuna(from_optuna))
+        else:
+            assert from_keras_tuner is not None
+            count = import_keras_tuner(opened, name, from_keras_tuner)
+    typer.echo(f"imported {name}: {count} trials; toprung leaderboard {name}")
+
+
 def main() -> None:
     """The program: run a verb, turn what goes wrong into one line a problem and an exit code."""
     from search.boundary import run_verb

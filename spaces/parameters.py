@@ -295,3 +295,13 @@ class Fixed(_Table):
 
 
 Parameter = Annotated[Int | Float | Categorical | Ordinal | Fixed, Field(discriminator="type")]
+
+
+def extremes(parameter: Parameter) -> tuple[Scalar, ...]:
+    """The values that break a law if any value does: both ends of a range, or all choices."""
+    match parameter:
+        case Fixed():
+            return (parameter.value,)
+        case Int() | Float():
+            return (parameter.low, parameter.high)
+    return parameter.choices

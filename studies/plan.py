@@ -11,10 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from spaces import CATALOG as SPACES
 from spaces import (
-    Fixed,
     Float,
     InputError,
-    Int,
     LawError,
     Parameter,
     Scalar,
@@ -28,6 +26,7 @@ from spaces import (
     shown_path,
     validate,
 )
+from spaces.parameters import extremes
 from spaces.space import HYPERMODEL
 from studies import overrides as command_line
 from studies.ladder import Ladder
@@ -362,28 +361,18 @@ def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
         yield from dict.fromkeys(broken)
         return
     trained = {name: (value,) for name, value in plan.training.model_dump(exclude_none=True).items()}
-    choices = trained | {name: _extremes(parameter) for name, parameter in given.items()}
+    choices = trained | {name: extremes(parameter) for name, parameter in given.items()}
     yield from schedule_problems(choices, plan.hyperband.max_resource, in_space=given)
     if True in choices.get("nesterov", ()) and ("momentum" not in choices or "sgd" not in choices["optimizer"]):
         yield 'training.nesterov: is for optimizer = "sgd" with a momentum'
 
 
 def _law_breaks(name: str, parameter: Parameter) -> Iterator[str]:
-    for value in _extremes(parameter):
+    for value in extremes(parameter):
         try:
             validate(Training, {name: value}, "")
         except InputError as error:
             yield from error.problems
-
-
-def _extremes(parameter: Parameter) -> tuple[Scalar, ...]:
-    """The values that break a law if any value does."""
-    match parameter:
-        case Fixed():
-            return (parameter.value,)
-        case Int() | Float():
-            return (parameter.low, parameter.high)
-    return parameter.choices
 
 
 def _grid_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
