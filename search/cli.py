@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.spaces_cli import spaces_app
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,7 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-spaces_app = typer.Typer(no_args_is_help=True, help="Spaces: what may vary.")
 studies_app = typer.Typer(no_args_is_help=True, help="Studies: the catalog and the store.")
 app.add_typer(spaces_app, name="spaces")
 app.add_typer(studies_app, name="studies")
@@ -239,50 +240,6 @@ def doctor(backend: Backend = None, json: Json = False) -> None:
     _print_json(findings) if json else _console().print(findings_text(findings))
 
 
-@spaces_app.command("list", epilog="Example: toprung spaces list")
-def spaces_list() -> None:
-    """The spaces that ship with toprung."""
-    from spaces import CATALOG, catalog_names, load_space
-
-    for name in catalog_names(CATALOG):
-        typer.echo(f"{name:12} {load_space(name).description}")
-
-
-@spaces_app.command("show", epilog="Example: toprung spaces show cnn")
-def spaces_show(
-    space: Annotated[str | None, typer.Argument(help="A space file, or a name in the catalog.")] = None,
-    from_keras_tuner: Annotated[
-        str | None,
-        typer.Option("--from-keras-tuner", help="The space of a Keras Tuner hypermodel.", metavar="MODULE:BUILD"),
-    ] = None,
-    backend: Backend = None,
-) -> None:
-    """The text of a space, to copy and change."""
-    from spaces import CATALOG, find
-
-    if (space is None) == (from_keras_tuner is None):
-        raise typer.BadParameter("give a SPACE or --from-keras-tuner")
-    if from_keras_tuner is not None:
-        _show_hypermodel(from_keras_tuner, backend)
-        return
-    typer.echo(find("space", str(space), CATALOG).read_text(encoding="utf-8"), nl=False)
-
-
-@spaces_app.command("check", epilog="Example: toprung spaces check my_space.toml")
-def spaces_check(
-    space: Annotated[str, typer.Argument(help="A space file, or a name in the catalog.")],
-) -> None:
-    """Check a space and draw its default configuration."""
-    from search.models import check
-    from spaces import load_space
-
-    found = load_space(space)
-    check(found.model, found.parameters)
-    typer.echo(f"{space}: {len(found.parameters)} parameters, model {found.model}")
-    for name, value in found.default().items():
-        typer.echo(f"  {name} = {value!r}")
-
-
 @studies_app.command("list", epilog="Example: toprung studies list")
 def studies_list(out: Out = RUNS, store: StoreUrl = None) -> None:
     """The studies of the catalog, and those in the store."""
@@ -320,17 +277,7 @@ def studies_remove(
     typer.echo(f"removed {name}")
 
 
-def _show_hypermodel(name: str, backend: str | None) -> None:
-    from search.discovery import discovered
-    from spaces.toml import to_toml
-
-    space, notes = discovered(f"keras_tuner:{name}", _backend(backend))
-    typer.echo(to_toml(space), nl=False)
-    for note in notes:
-        typer.echo(note, err=True)
-
-
-@studies_app.command("import", epilog="Example: toprung studies import old --from-optuna sqlite:///optuna.db#old")
+@studies_app.command("import", epilog="Example: toprung studies import old --from-optuna sqlite:///optuna.db")
 def studies_import(
     name: Annotated[str, typer.Argument(help="What it is called in the store.")],
     from_optuna: Annotated[

@@ -78,7 +78,7 @@ def _add(store: Store, name: str, direction: Direction, monitor: str | None, tri
     with explained(name):
         study = optuna.create_study(storage=store.storage, study_name=name, direction=direction)
         if monitor is not None:
-            study.set_metric_names([monitor])
+            study.set_user_attr("monitor", monitor)
         study.add_trials(trials)
     return len(trials)
 

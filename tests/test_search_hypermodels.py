@@ -199,6 +199,42 @@ def test_the_command_runs_a_hypermodel_in_place_of_a_studys_space(tmp_path):
     assert (tmp_path / "runs" / "tuned" / "best.keras").exists()
 
 
+README = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+
+
+def readme_example(heading):
+    """The first Python block below a heading of the README."""
+    return README.partition(f"## {heading}\n")[2].partition("```python\n")[2].partition("```")[0]
+
+
+def test_the_readmes_hypermodel_has_the_space_that_the_readme_says(tmp_path):
+    from spaces.keras_tuner import discover
+
+    names = {}
+    exec(readme_example("Keras Tuner users"), names)
+    space = discover("my_hypermodel:build_model", lambda hp: names["build_model"](hp) and None).space
+    assert list(space.parameters) == ["layers", "units_0", "learning_rate", "units_1", "units_2"]
+    assert dict(space.parameters["units_1"].when) == {"layers": (2, 3)}
+
+
+@pytest.mark.slow
+def test_the_readmes_python_runs(tmp_path, monkeypatch):
+    import pandas as pd
+
+    monkeypatch.chdir(tmp_path)
+    code, names = readme_example("From Python"), {}
+    assert 'run("digits", trials=20)' in code
+    exec(
+        code.replace("trials=20", 'trials=2, quiet=True, changes=["hyperband.max_resource=1", "retrain.seeds=1"]'),
+        names,
+    )
+    assert isinstance(names["table"], pd.DataFrame)
+    assert names["table"].equals(names["leaderboard"]("digits"))
+    assert names["model"].output_shape == names["best_model"]("digits").output_shape == (None, 10)
+    assert len(names["optuna_study"].trials) == 2
+    assert names["hp"].values == {**names["study"].best_params}
+
+
 @pytest.mark.slow
 def test_the_space_of_a_hypermodel_is_shown_searched_and_resumed(tmp_path):
     make_study(tmp_path, study=STUDY.replace('"mlp"', '"space.toml"').split("[[")[0])

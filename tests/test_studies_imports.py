@@ -94,7 +94,7 @@ class Noisy:
         return tuner
 
 
-@pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning")  # of Keras Tuner's
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
 def test_a_project_of_keras_tuner_has_its_scores_params_and_failures(store, tmp_path, capsys):
     tuner = Noisy().search(tmp_path)
     assert import_keras_tuner(store, "tuned", tmp_path / "old") == 8
