@@ -42,7 +42,7 @@ class Contents:
         sentences: The summary.
         board: The top of the leaderboard.
         board_note: What a reader of it must know.
-        sections: The search, its trials and steps, the parameters, validation against test: those with something to show.
+        sections: The search, its trials and steps, the parameters, validation against test, where there is anything.
         winner: Which model was looked at closely; "" where none was.
         winner_sections: What it does on the test split.
         failures: Nothing, or one section with the reasons why trials failed.

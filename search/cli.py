@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.spaces_cli import spaces_app
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -23,7 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-spaces_app = typer.Typer(no_args_is_help=True, help="Spaces: what may vary.")
 studies_app = typer.Typer(no_args_is_help=True, help="Studies: the catalog and the store.")
 app.add_typer(spaces_app, name="spaces")
 app.add_typer(studies_app, name="studies")
@@ -48,6 +49,14 @@ Set = Annotated[
 Trials = Annotated[int | None, typer.Option(min=1, help="Configurations in all, those in the store included.")]
 Minutes = Annotated[float | None, typer.Option(min=0.01, help="Minutes of searching in all.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of training.")]
+Hypermodel = Annotated[
+    str | None,
+    typer.Option(
+        "--hypermodel",
+        help="A Keras Tuner hypermodel in place of the study's space and enqueued params.",
+        metavar="MODULE:BUILD",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", is_eager=True)]
@@ -72,16 +81,17 @@ def run(
     minutes: Minutes = None,
     seed: Seed = None,
     set_: Set = None,
+    hypermodel: Hypermodel = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Search, retrain the best, open the test split, write leaderboard and report. Run again to resume."""
     from search.display import make_display
-    from search.run import run_study
     from search.signals import stop_on_signals
+    from search.study import run_study
 
-    loaded = _load(study, set_, trials, minutes, seed)
     options = _options(out, store, backend, workers, slots_per_gpu)
+    loaded = _load(study, set_, trials, minutes, seed, hypermodel, options.backend)
     display = make_display(_console(), quiet=quiet, as_json=json)
     with stop_on_signals() as stop, display.showing():
         record = run_study(loaded, options, stop, display)
@@ -97,14 +107,15 @@ def plan(
     backend: Backend = None,
     trials: Trials = None,
     set_: Set = None,
+    hypermodel: Hypermodel = None,
     probe: Annotated[bool, typer.Option(help="Train the default configuration briefly to measure time.")] = True,
     json: Json = False,
 ) -> None:
     """Show brackets, rungs and the cost in epochs and hours, before spending anything."""
     from search.forecast import forecast_study, forecast_text
 
-    loaded = _load(study, set_, trials, None, None)
     options = _options(RUNS, None, backend, workers, slots_per_gpu)
+    loaded = _load(study, set_, trials, None, None, hypermodel, options.backend)
     forecast = forecast_study(loaded, options, probe=probe)
     _print_json(forecast) if json else _console().print(forecast_text(forecast))
 
@@ -172,8 +183,8 @@ def retrain(
 ) -> None:
     """Train the best configurations once more and score them on the test split."""
     from search.display import make_display
-    from search.run import retrain_study
     from search.signals import stop_on_signals
+    from search.study import retrain_study
 
     changes = {key: value for key, value in (("seeds", seeds), ("data", data)) if value is not None}
     options = _options(out, store, backend, workers, slots_per_gpu)
@@ -239,40 +250,6 @@ def doctor(backend: Backend = None, json: Json = False) -> None:
     _print_json(findings) if json else _console().print(findings_text(findings))
 
 
-@spaces_app.command("list", epilog="Example: toprung spaces list")
-def spaces_list() -> None:
-    """The spaces that ship with toprung."""
-    from spaces import CATALOG, catalog_names, load_space
-
-    for name in catalog_names(CATALOG):
-        typer.echo(f"{name:12} {load_space(name).description}")
-
-
-@spaces_app.command("show", epilog="Example: toprung spaces show cnn")
-def spaces_show(
-    space: Annotated[str, typer.Argument(help="A space file, or a name in the catalog.")],
-) -> None:
-    """The text of a space, to copy and change."""
-    from spaces import CATALOG, find
-
-    typer.echo(find("space", space, CATALOG).read_text(encoding="utf-8"), nl=False)
-
-
-@spaces_app.command("check", epilog="Example: toprung spaces check my_space.toml")
-def spaces_check(
-    space: Annotated[str, typer.Argument(help="A space file, or a name in the catalog.")],
-) -> None:
-    """Check a space and draw its default configuration."""
-    from search.models import check
-    from spaces import load_space
-
-    found = load_space(space)
-    check(found.model, found.parameters)
-    typer.echo(f"{space}: {len(found.parameters)} parameters, model {found.model}")
-    for name, value in found.default().items():
-        typer.echo(f"  {name} = {value!r}")
-
-
 @studies_app.command("list", epilog="Example: toprung studies list")
 def studies_list(out: Out = RUNS, store: StoreUrl = None) -> None:
     """The studies of the catalog, and those in the store."""
@@ -310,6 +287,33 @@ def studies_remove(
     typer.echo(f"removed {name}")
 
 
+@studies_app.command("import", epilog="Example: toprung studies import old --from-optuna sqlite:///optuna.db")
+def studies_import(
+    name: Annotated[str, typer.Argument(help="What it is called in the store.")],
+    from_optuna: Annotated[
+        str | None, typer.Option("--from-optuna", help="An Optuna study.", metavar="URL[#STUDY]")
+    ] = None,
+    from_keras_tuner: Annotated[
+        Path | None, typer.Option("--from-keras-tuner", help="The project folder of a tuner.", metavar="DIR")
+    ] = None,
+    out: Out = RUNS,
+    store: StoreUrl = None,
+) -> None:
+    """Copy the finished trials of another program's study, to be browsed, compared and exported here."""
+    from studies.imports import import_keras_tuner, import_optuna, open_optuna
+    from studies.store import Store
+
+    if (from_optuna is None) == (from_keras_tuner is None):
+        raise typer.BadParameter("give --from-optuna or --from-keras-tuner")
+    with Store.open(_store_url(out, store)) as opened:
+        if from_optuna is not None:
+            count = import_optuna(opened, name, open_optuna(from_optuna))
+        else:
+            assert from_keras_tuner is not None
+            count = import_keras_tuner(opened, name, from_keras_tuner)
+    typer.echo(f"imported {name}: {count} trials; toprung leaderboard {name}")
+
+
 def main() -> None:
     """The program: run a verb, turn what goes wrong into one line a problem and an exit code."""
     from search.boundary import run_verb
@@ -318,17 +322,28 @@ def main() -> None:
 
 
 def _load(
-    study: str, changes: list[str] | None, trials: int | None, minutes: float | None, seed: int | None
+    study: str,
+    changes: list[str] | None,
+    trials: int | None,
+    minutes: float | None,
+    seed: int | None,
+    hypermodel: str | None,
+    backend: str,
 ) -> LoadedStudy:
+    from search.discovery import with_space
     from search.models import check
     from studies.plan import load_study
 
     overrides = list(changes or [])
+    overrides += [f'space="keras_tuner:{hypermodel}"', "enqueue=[]"] if hypermodel is not None else []
     overrides += [f"budget.trials={trials}"] if trials is not None else []
     overrides += [f"budget.minutes={float(minutes)}"] if minutes is not None else []
     overrides += [f"sampler.seed={seed}"] if seed is not None else []
     loaded = load_study(study, overrides)
     check(loaded.space.model, loaded.space.parameters)
+    loaded, notes = with_space(loaded, backend)
+    for note in notes:
+        typer.echo(note, err=True)
     return loaded
 
 

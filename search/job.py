@@ -20,7 +20,7 @@ from search.devices import (
 )
 from search.errors import SearchError
 from search.messages import Refused, Workload
-from search.models import is_custom
+from search.models import OF_HYPERMODELS, is_custom
 from search.pool import KERAS_WORKER, Pool, Post, SubprocessWorker, Worker
 from search.recipe import Recipe, trial_folder
 from search.signals import StopRequest
@@ -194,8 +194,9 @@ def _refuse_unusable_model(pool: Pool) -> None:
 def make_recipe(loaded: LoadedStudy) -> Recipe:
     """How the params of a study's trials become tasks for workers."""
     space, plan = loaded.space, loaded.plan
+    kept = set(OF_HYPERMODELS) if space.is_hypermodel else None
     return Recipe(
-        defaults=plan.training.model_dump(exclude_none=True),
+        defaults=plan.training.model_dump(exclude_none=True, include=kept),
         structure=lambda params: _structure(space, params),
         seed=plan.sampler.seed,
         seeds=plan.objective.seeds,

@@ -189,10 +189,12 @@ class JobDone(_Message):
         weights: Number of weights of the job's model; 0 where none was built.
         metrics: What an evaluation found: "loss", "accuracy", ...
         memory_bytes: What the worker has taken at most so far.
+        note: What the user should know of the model, told once.
     """
 
     type: Literal["done"] = "done"
     weights: int = 0
+    note: str = ""
     metrics: dict[str, float] = {}
     memory_bytes: int = 0
 

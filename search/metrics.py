@@ -20,6 +20,11 @@ def probabilities(outputs: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([1 - outputs, outputs], axis=-1) if outputs.shape[-1] == 1 else outputs
 
 
+def metrics_for(monitor: str, classes: int) -> list[Any]:
+    """What a model is compiled with, beside its loss, so that it reports the monitor."""
+    return ["accuracy", WeightedF1(classes, name="f1")] if monitor == "val_f1" else ["accuracy"]
+
+
 class WeightedF1(keras.metrics.Metric):  # type: ignore[misc]
     """F1 of each class, averaged by how many samples the class has: scikit-learn's `average="weighted"`.
 

@@ -85,6 +85,7 @@ class Supervisor:
         self._waiting_since: dict[int, float] = {}  # by number: trials that were left to another worker
         self._failures: list[str] = []  # since a job brought something
         self._failed_jobs = 0
+        self._notes: set[str] = set()  # that workers told
         self._began = self._flushed = time.monotonic()
 
     def run(self) -> None:
@@ -197,6 +198,9 @@ class Supervisor:
                 self._trial_failed(event.trial, event.reason, event.details)
             case JobDone():
                 self._job_done(desk, event)
+                if event.note and event.note not in self._notes:
+                    self._notes.add(event.note)
+                    self._observe("message", text=event.note)
                 if desk.tainted or event.memory_bytes > self._memory_limit:
                     self._recycle(slot)
             case Refused():

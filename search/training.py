@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -36,8 +36,8 @@ from search.messages import (
     TrialFailed,
     Workload,
 )
-from search.metrics import WeightedF1, probabilities
-from search.models import build, export, initialise, is_custom
+from search.metrics import metrics_for, probabilities
+from search.models import build, export, initialise, is_custom, is_hypermodel
 from search.models.custom import import_function
 from search.programs import (
     VALIDATION_BATCH,
@@ -55,11 +55,17 @@ from search.programs.fit import FitProgram
 from search.recording import Recorder
 from search.scalars import Scalars, is_scalar, make_optimizer
 from search.schedules import Span
+from search.seeds import derive
+
+if TYPE_CHECKING:
+    from search.hypermodels import Hypermodels
+    from search.own_fit import OwnFit
 
 _KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
 _ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 Report = Callable[[EpochDone | TrialFailed], None]
+Data = tuple[DeviceArrays, DeviceArrays | None]  # to train on, and to validate by
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Machine:
     model: keras.Model
     scalars: Scalars
     program: Program
+    labels: Callable[[NDArray[np.int32]], NDArray[Any]] = np.asarray  # class numbers as the loss takes them
+    own_fit: OwnFit | None = None
 
     def prepare(self, params: dict[str, Any], seed: int) -> None:
         """Make it a new trial's: its scalar parameters, initial weights from its seed, a fresh optimizer."""
@@ -113,12 +121,17 @@ class KerasTrainer:
 
     def __init__(self, workload: Workload) -> None:
         sys.path[:0] = workload.paths
-        if is_custom(workload.model):
+        self._hypermodels: Hypermodels | None = None
+        if is_hypermodel(workload.model):
+            from search.hypermodels import Hypermodels
+
+            self._hypermodels = Hypermodels(workload)
+        elif is_custom(workload.model):
             import_function(workload.model)  # refused now rather than by every trial
         self._workload = workload
         self._blobs: Blobs = open_blobs(workload.blobs)
         self._machines: OrderedDict[str, Machine] = OrderedDict()
-        self._on_device: dict[tuple[str, type], DeviceArrays] = {}
+        self._on_device: dict[tuple[str, type, str], DeviceArrays] = {}
 
     @property
     def cohort(self) -> int:
@@ -140,7 +153,7 @@ class KerasTrainer:
             room = 1 if left[0].record else max(1, machine.program.capacity // left[0].seeds)
             tasks = [left.popleft() for _ in range(min(len(left), room))]
             self._train_tasks(job, tasks, report, paused)
-        return JobDone(weights=weights)
+        return JobDone(weights=weights, note=self._hypermodels.news() if self._hypermodels else "")
 
     def evaluate(self, job: EvaluateJob) -> JobDone:
         """The metrics of a trial's best weights on two arrays, the mean over its seeds."""
@@ -148,13 +161,13 @@ class KerasTrainer:
         logs = []
         for place in range(job.task.seeds):
             machine = self._with_best_weights(job, place)
-            logs.append(machine.program.validate(machine.program.to_device(x, y)))
+            logs.append(machine.program.validate(machine.program.to_device(x, machine.labels(y))))
         return JobDone(metrics=mean(logs), weights=machine.weight_count)
 
     def export(self, job: ExportJob) -> JobDone:
         """A trial's best weights as a `.keras` file of ordinary layers."""
-        machine = self._with_best_weights(job)
-        model = export(self._workload.model, **self._shape(job.task), variable_model=machine.model)
+        trained = self._with_best_weights(job).model
+        model = export(self._workload.model, **self._shape(job.task), variable_model=trained)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             model.save(path)
@@ -199,11 +212,14 @@ class KerasTrainer:
         recorder = self._recorder(machine, tasks[0], *data) if tasks[0].record else None
         cohort = machine.cohort(tasks, recorder)
         members = [self._enter(machine, cohort, task, job.to_epoch, report) for task in tasks]
+        if machine.own_fit is not None:
+            self._train_by_own_fit(machine, machine.own_fit, members[0], data, report, paused)
+            return
         while (going := sum(member.going for member in members)) and not paused():
             started = time.perf_counter()
             if recorder:
                 recorder.begin(members[0].epoch)
-            metrics = self._epoch(machine, cohort, members, *data)
+            metrics = self._epoch(machine, cohort, members, data)
             seconds = (time.perf_counter() - started) / going
             if recorder:
                 recorder.keep(self._blobs, tasks[0].folder)
@@ -211,6 +227,24 @@ class KerasTrainer:
             for member, found, own in zip(members, metrics, states, strict=True):
                 if member.going:
                     report(self._keep(machine, member, found, own, seconds))
+
+    def _train_by_own_fit(
+        self, machine: Machine, program: OwnFit, member: Member, data: Data, report: Report, paused: Callable[[], bool]
+    ) -> None:
+        """Train a trial by its hypermodel's `fit`; its random numbers follow from the epoch at which a call begins."""
+
+        def told(logs: dict[str, float], seconds: float) -> bool:
+            metrics = program.metrics(logs, data[1], self._workload.monitor)
+            report(self._keep(machine, member, metrics, [read(machine.state)], seconds))
+            return member.going and not paused()
+
+        if member.task.seeds > 1 or member.task.record:
+            raise SearchError(
+                "objective.seeds, record: a hypermodel's own fit trains a trial once, its way; leave them out"
+            )
+        keras.utils.set_random_seed(derive(member.task.seed, member.epoch))
+        beside = data[1] or self._resident(machine, "validation")  # trained on as well: what it says is left out
+        program.stretch(data[0], beside, member.progress.epoch, member.to_epoch, self._workload.monitor, told)
 
     def _enter(self, machine: Machine, cohort: Cohort, task: Task, to_epoch: int, report: Report) -> Member:
         """Take a trial up where its checkpoint stands, telling what the supervisor hasn't recorded of it."""
@@ -227,15 +261,9 @@ class KerasTrainer:
             cohort.enter()
         return member
 
-    def _epoch(
-        self,
-        machine: Machine,
-        cohort: Cohort,
-        members: Sequence[Member],
-        train: DeviceArrays,
-        validation: DeviceArrays | None,
-    ) -> list[dict[str, float]]:
+    def _epoch(self, machine: Machine, cohort: Cohort, members: Sequence[Member], data: Data) -> list[dict[str, float]]:
         """One epoch more of every member; each one's metrics."""
+        train, validation = data
         for index, state in enumerate(machine.generators):
             values = [value for member in members for value in member.generator_states(index, state.dtype)]
             cohort.assign(state, values)
@@ -284,15 +312,15 @@ class KerasTrainer:
                 f"it reports {', '.join(sorted(metrics))}"
             )
 
-    def _data(self, machine: Machine, data: str) -> tuple[DeviceArrays, DeviceArrays | None]:
-        if data == "train":
-            return self._resident(machine, "train"), self._resident(machine, "validation")
-        return self._resident(machine, data), None
+    def _data(self, machine: Machine, data: str) -> Data:
+        return self._resident(machine, data), self._resident(machine, "validation") if data == "train" else None
 
     def _resident(self, machine: Machine, name: str) -> DeviceArrays:
-        key = (name, type(machine.program))
+        x, y = self._split(name)
+        labels = machine.labels(y)
+        key = (name, type(machine.program), labels.dtype.name)
         if key not in self._on_device:
-            self._on_device[key] = machine.program.to_device(*self._split(name))
+            self._on_device[key] = machine.program.to_device(x, labels)
         return self._on_device[key]
 
     def _split(self, name: str) -> tuple[NDArray[Any], NDArray[np.int32]]:
@@ -313,12 +341,15 @@ class KerasTrainer:
     def _build(self, task: Task) -> Machine:
         params = task.params
         keras.config.set_dtype_policy(params["precision"])
+        if self._hypermodels is not None:
+            built, program, own_fit = self._hypermodels.build(self._shape(task), self._program)
+            return Machine(built.model, Scalars.plain({}), program, built.labels, own_fit)
         scalars = Scalars.variable(params)
         model = build(self._workload.model, scalars=scalars, **self._shape(task))
         model.compile(
             optimizer=make_optimizer(str(params["optimizer"]), params, scalars, self._span(params)),
             loss=make_loss(str(params["loss"]), self._workload.classes, scalars),
-            metrics=_metrics(self._workload.monitor, self._workload.classes),
+            metrics=metrics_for(self._workload.monitor, self._workload.classes),
             jit_compile=False,  # the program around it decides
         )
         return Machine(model, scalars, self._program(model, params))
@@ -373,10 +404,6 @@ class KerasTrainer:
 
 class _NoMonitor(Exception):
     """The model doesn't report what the study ranks by: no trial of it can go on."""
-
-
-def _metrics(monitor: str, classes: int) -> list[Any]:
-    return ["accuracy", WeightedF1(classes, name="f1")] if monitor == "val_f1" else ["accuracy"]
 
 
 def _prefixed(prefix: str, logs: dict[str, float]) -> dict[str, float]:

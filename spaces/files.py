@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.errors import InputError, close_match, key_path, shown
-from spaces.space import Space
+from spaces.space import HYPERMODEL, Space
 from spaces.validation import validate
 
 __all__ = ["CATALOG", "catalog_names", "find", "load_space", "read_toml", "shown_path", "validate"]
@@ -20,11 +20,13 @@ _MAX_DEPTH = 20
 
 
 def load_space(name_or_path: str, relative_to: Path | None = None) -> Space:
-    """The space of a name in the catalog or of a path, which starts in the folder `relative_to`.
+    """The space of a name in the catalog, of a path, which starts in the folder `relative_to`, or of a hypermodel.
 
     Raises:
         InputError: There is no such space, or the file is no space: all that is wrong with it.
     """
+    if name_or_path.startswith(HYPERMODEL):
+        return validate(Space, {"model": name_or_path}, name_or_path)
     path = find("space", name_or_path, CATALOG, relative_to)
     return validate(Space, read_toml(path), shown_path(path))
 

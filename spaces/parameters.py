@@ -101,16 +101,18 @@ class _Range(_Drawn):
         high: The largest value.
         step: What lies between neighbours: a difference, or a factor where `log` is true.
         log: Whether values are spread evenly over the orders of magnitude.
+        reverse: With `log`: fine near high and coarse near low, where `log` alone is fine near low.
     """
 
     low: float
     high: float
     step: float | None = None
     log: bool = False
+    reverse: bool = False
 
     @model_validator(mode="after")
     def _keep_laws(self) -> Self:
-        laws = [law for law in (self._order_law(), self._log_law(), self._step_law()) if law]
+        laws = [law for law in (self._order_law(), self._log_law(), self._step_law(), self._reverse_law()) if law]
         if not laws and (law := self._grid_law()):
             laws = [law]
         if laws:
@@ -133,6 +135,11 @@ class _Range(_Drawn):
         law = "above 1 when log = true, being a factor" if self.log else "above 0"
         return f"step must be {law} (step = {self.step})"
 
+    def _reverse_law(self) -> str | None:
+        if not self.reverse or (self.log and self.step is None):
+            return None
+        return f"reverse goes with log = true and without a step (log = {shown(self.log)}, step = {self.step})"
+
     def _grid_law(self) -> str | None:
         """The steps must end at high, or the largest value would silently be a smaller one."""
         if self.step is None:
@@ -151,9 +158,13 @@ class _Range(_Drawn):
         """The values that the steps lead to; None without a step."""
         return None if self.step is None else grids.grid(self.low, self.high, self.step, self.log)
 
+    def mirrored(self, value: float) -> float:
+        """As far from high as the value is from low: what a reversed range has where a sampler drew the value."""
+        return min(max(self.low + self.high - value, self.low), self.high)
+
     def _halfway(self) -> float:
         middle = math.sqrt(self.low) * math.sqrt(self.high) if self.log else self.low / 2 + self.high / 2
-        readable = float(f"{middle:.12g}")  # 1e-05, not 9.999999999999999e-06
+        readable = float(f"{self.mirrored(middle) if self.reverse else middle:.12g}")  # 1e-05, not 9.99999999999e-06
         return min(max(readable, self.low), self.high)
 
     def _span(self) -> str:
@@ -284,3 +295,13 @@ class Fixed(_Table):
 
 
 Parameter = Annotated[Int | Float | Categorical | Ordinal | Fixed, Field(discriminator="type")]
+
+
+def extremes(parameter: Parameter) -> tuple[Scalar, ...]:
+    """The values that break a law if any value does: both ends of a range, or all choices."""
+    match parameter:
+        case Fixed():
+            return (parameter.value,)
+        case Int() | Float():
+            return (parameter.low, parameter.high)
+    return parameter.choices

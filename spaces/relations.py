@@ -49,17 +49,18 @@ def parents_first(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
     return ordered
 
 
-def broken_laws(parameters: Mapping[str, Parameter], names: Collection[str]) -> list[Law]:
+def broken_laws(parameters: Mapping[str, Parameter], names: Collection[str], *, any_name: bool = False) -> list[Law]:
     """The laws that parameters break together.
 
     Args:
         parameters: The parameters that are sound in themselves.
         names: The names of all parameters, also of those that are not.
+        any_name: Whether names may have any letters, as a Keras Tuner hypermodel gives them.
     """
     laws = [
         (key_path([name]), 'a name has letters, digits and "_" only, and begins with a letter')
         for name in names
-        if not _NAME.fullmatch(name)
+        if not any_name and not _NAME.fullmatch(name)
     ]
     for name, parameter in parameters.items():
         laws += _per_laws(name, parameter, parameters, names)

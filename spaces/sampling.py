@@ -49,9 +49,9 @@ def draw(trial: Trial, full: str, parameter: Parameter) -> Scalar:
         return from_index(parameter, trial.suggest_int(full, 0, len(parameter.grid() or ()) - 1))
     match parameter:
         case Int(low=low, high=high, step=step, log=log):
-            return trial.suggest_int(full, low, high, step=step or 1, log=log)
+            return from_index(parameter, trial.suggest_int(full, low, high, step=step or 1, log=log))
         case Float(low=low, high=high, log=log):
-            return trial.suggest_float(full, low, high, log=log)
+            return from_index(parameter, trial.suggest_float(full, low, high, log=log))
         case Categorical(choices=choices):
             chosen = trial.suggest_categorical(full, choices)
             assert chosen is not None
@@ -67,14 +67,14 @@ def is_indexed(parameter: Parameter) -> bool:
 
 
 def to_index(parameter: Parameter, value: Scalar) -> Scalar:
-    """What a sampler drew for a value: its index where `is_indexed`, else the value itself.
+    """What a sampler drew for a value: its index where `is_indexed`, its mirror image in a reversed range, else itself.
 
     Raises:
         ValueError: An indexed parameter does not have the value.
     """
     values = parameter.grid() if is_indexed(parameter) else None
     if values is None:
-        return value
+        return _mirrored(parameter, value)
     if law := parameter.problem(value):
         raise ValueError(law)
     return values.index(parameter.settle(value))
@@ -82,4 +82,10 @@ def to_index(parameter: Parameter, value: Scalar) -> Scalar:
 
 def from_index(parameter: Parameter, drawn: Scalar) -> Scalar:
     """The value that a sampler means by what it drew; undoes `to_index`."""
-    return (parameter.grid() or ())[int(drawn)] if is_indexed(parameter) else drawn
+    return (parameter.grid() or ())[int(drawn)] if is_indexed(parameter) else _mirrored(parameter, drawn)
+
+
+def _mirrored(parameter: Parameter, value: Scalar) -> Scalar:
+    if isinstance(parameter, Int | Float) and parameter.reverse:
+        return parameter.mirrored(value)  # type: ignore[arg-type]  # a number, since it is of a range
+    return value

@@ -4,16 +4,27 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic_core import InitErrorDetails
 
 from spaces import relations
 from spaces.errors import LawError, did_you_mean, listed, shown
 from spaces.parameters import SCALAR_NAMES, Fixed, Parameter, Params, Scalar, same
 
-_MODEL = re.compile(r"[A-Za-z]\w*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+HYPERMODEL = "keras_tuner:"
+"""What the model of a Keras Tuner hypermodel begins with; "package.module:build_model" follows."""
+
+_MODEL = re.compile(rf"[A-Za-z]\w*|(?:{HYPERMODEL})?[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class Space(BaseModel):
@@ -24,15 +35,17 @@ class Space(BaseModel):
 
     Attributes:
         description: One sentence about it.
-        model: A family of search/models, or "package.module:function" for a model of the user's own.
-        parameters: Parameters by name, parents before the children that depend on them.
+        model: A family of search/models, "package.module:function" for a model of the user's own, or
+            "keras_tuner:package.module:build_model" for a Keras Tuner hypermodel.
+        parameters: Parameters by name, parents before the children that depend on them. A hypermodel may leave
+            them out: then it is asked for them before the study begins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     description: str = ""
     model: str
-    parameters: dict[str, Parameter]
+    parameters: Annotated[dict[str, Parameter], Field(validate_default=True)] = {}
 
     @field_validator("model")
     @classmethod
@@ -43,9 +56,12 @@ class Space(BaseModel):
 
     @field_validator("parameters", mode="wrap")
     @classmethod
-    def _keep_laws(cls, written: Any, check: ValidatorFunctionWrapHandler) -> dict[str, Parameter]:
+    def _keep_laws(
+        cls, written: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> dict[str, Parameter]:
         """Check every parameter, then those that are sound together, so that all problems come at once."""
-        if written == {}:
+        is_hypermodel = str(info.data.get("model")).startswith(HYPERMODEL)
+        if written == {} and not is_hypermodel:
             raise ValueError("must hold a parameter or more")
         problems: list[InitErrorDetails] = []
         try:
@@ -59,12 +75,22 @@ class Space(BaseModel):
             ]
             unsound = {one["loc"][0] for one in problems}
             parameters = check({name: table for name, table in written.items() if name not in unsound})
-        if laws := relations.broken_laws(parameters, list(written)):
+        if laws := relations.broken_laws(parameters, list(written), any_name=is_hypermodel):
             context = {"error": LawError(laws)}
             problems.append(InitErrorDetails(type="value_error", loc=(), input=written, ctx=context))
         if problems:
             raise ValidationError.from_exception_data(cls.__name__, problems)
         return relations.parents_first(parameters)
+
+    @property
+    def is_hypermodel(self) -> bool:
+        """Whether the model is a Keras Tuner hypermodel, which is given params by its own names."""
+        return self.model.startswith(HYPERMODEL)
+
+    @property
+    def full_names(self) -> list[str]:
+        """Every name that params can have."""
+        return list(self._places)
 
     def fill(self, choose: Callable[[str, Parameter], Scalar | None]) -> Params:
         """Params with a value for every parameter that exists beside the values before it.
@@ -120,6 +146,9 @@ class Space(BaseModel):
         """The space as plain values, for fingerprints; description and order do not count."""
         tables = sorted(self.parameters.items())
         plain = {name: parameter.model_dump(mode="json", exclude_none=True) for name, parameter in tables}
+        for table in plain.values():
+            if table.get("reverse") is False:
+                del table["reverse"]  # spaces from before there was the key are the same as ever
         return {"model": self.model, "parameters": plain}
 
     def structural(self, params: Params) -> Params:

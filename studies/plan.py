@@ -11,10 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from spaces import CATALOG as SPACES
 from spaces import (
-    Fixed,
     Float,
     InputError,
-    Int,
     LawError,
     Parameter,
     Scalar,
@@ -28,6 +26,8 @@ from spaces import (
     shown_path,
     validate,
 )
+from spaces.parameters import extremes
+from spaces.space import HYPERMODEL
 from studies import overrides as command_line
 from studies.ladder import Ladder
 from studies.overrides import Override, is_path
@@ -232,7 +232,7 @@ class StudyPlan(_Section):
 
     Attributes:
         name: The study's name in the store, and its folder.
-        space: A name in the catalog of spaces, or a path relative to the study file.
+        space: A name in the catalog, a path relative to the study file, or "keras_tuner:package.module:build_model".
         early_stopping: When a trial ends by itself; None for never.
         plateau: When its learning rate is reduced; None for never.
         record: How often a training step is looked at; None for never.
@@ -289,7 +289,7 @@ def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
     changes, unreadable = command_line.parse(overrides)
     tables, misplaced = command_line.apply(read_toml(path), changes)
     try:
-        study = _check(tables, path)
+        study = check(tables, path)
     except InputError as error:
         if error.where != shown_path(path):
             raise  # the space has a file of its own
@@ -317,21 +317,30 @@ def fingerprint(plan: StudyPlan, space: Space) -> dict[str, Any]:
     return kept
 
 
-def _check(tables: Mapping[str, Any], path: Path) -> LoadedStudy:
+def check(tables: Mapping[str, Any], path: Path, space: Space | None = None) -> LoadedStudy:
+    """The tables of a study file as a study, with another space in place of its own if that is given."""
     plan = validate(StudyPlan, tables, shown_path(path))
-    space = _space(plan, path)
-    problems = [*_enqueue_problems(plan, space), *_training_problems(plan, space), *_grid_problems(plan, space)]
-    if problems:
-        raise InputError(shown_path(path), problems)
-    return LoadedStudy(plan, space, path.absolute())
+    study = LoadedStudy(plan, space or _space(plan, path), path.absolute())
+    return checked(study) if study.space.parameters else study
+
+
+def checked(study: LoadedStudy) -> LoadedStudy:
+    """The study, if its plan and its space go together; else an `InputError` says all that doesn't."""
+    plan, space = study.plan, study.space
+    found = (_enqueue_problems, _training_problems, _grid_problems, _hypermodel_problems)
+    if problems := [problem for problems in found for problem in problems(plan, space)]:
+        raise InputError(shown_path(study.path), problems)
+    return study
 
 
 def _space(plan: StudyPlan, path: Path) -> Space:
     try:
-        find("space", plan.space, SPACES, path.parent)
+        if not plan.space.startswith(HYPERMODEL):
+            find("space", plan.space, SPACES, path.parent)
     except InputError as error:
-        problems = [f"space: {problem} (came {shown(plan.space)})" for problem in error.problems]
-        raise InputError(shown_path(path), problems) from None
+        raise InputError(
+            shown_path(path), [f"space: {one} (came {shown(plan.space)})" for one in error.problems]
+        ) from None
     return load_space(plan.space, relative_to=path.parent)
 
 
@@ -351,7 +360,7 @@ def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
         yield from dict.fromkeys(broken)
         return
     trained = {name: (value,) for name, value in plan.training.model_dump(exclude_none=True).items()}
-    choices = trained | {name: _extremes(parameter) for name, parameter in given.items()}
+    choices = trained | {name: extremes(parameter) for name, parameter in given.items()}
     epochs = plan.hyperband.max_resource
     yield from schedule_problems(choices, epochs, in_space=given)
     if True in choices.get("nesterov", ()) and ("momentum" not in choices or "sgd" not in choices["optimizer"]):
@@ -360,27 +369,25 @@ def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
 
 
 def _law_breaks(name: str, parameter: Parameter) -> Iterator[str]:
-    for value in _extremes(parameter):
+    for value in extremes(parameter):
         try:
             validate(Training, {name: value}, "")
         except InputError as error:
             yield from error.problems
 
 
-def _extremes(parameter: Parameter) -> tuple[Scalar, ...]:
-    """The values that break a law if any value does."""
-    match parameter:
-        case Fixed():
-            return (parameter.value,)
-        case Int() | Float():
-            return (parameter.low, parameter.high)
-    return parameter.choices
-
-
 def _grid_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
     endless = [n for n, p in space.parameters.items() if isinstance(p, Float) and p.grid() is None]
     if plan.sampler.name == "grid" and endless:
         yield f'sampler.name: "grid" needs a step in every float; there is none in {listed(endless, "and")}'
+
+
+def _hypermodel_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
+    if space.model.startswith(HYPERMODEL):
+        if plan.plateau is not None:
+            yield "plateau: a hypermodel compiles itself, learning rate included; leave it out"
+        if plan.training.schedule != "none":
+            yield "training.schedule: a hypermodel compiles itself, learning rate included; leave it out"
 
 
 def _sorted_out(error: InputError, changes: Sequence[Override], refused: Sequence[str]) -> InputError:

@@ -262,10 +262,12 @@ def drawn_from(parameter: Parameter) -> BaseDistribution:
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
     match parameter:
-        case Int(low=low, high=high, step=step, log=log):
-            return IntDistribution(low, high, log=log, step=1 if log else step or 1)
-        case Float(low=low, high=high, step=step, log=log):
-            return FloatDistribution(low, high, log=log, step=None if log else _divisor(low, high, step))
+        case Int(low=low, high=high, step=step, log=log, reverse=reverse):
+            return IntDistribution(low, high, log=log and not reverse, step=1 if log else step or 1)
+        case Float(low=low, high=high, step=step, log=log, reverse=reverse):
+            return FloatDistribution(
+                low, high, log=log and not reverse, step=None if log else _divisor(low, high, step)
+            )
     return CategoricalDistribution(parameter.grid() or ())
 
 

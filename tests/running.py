@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from search.job import Options
-from search.run import run_study
 from search.signals import StopRequest
+from search.study import run_study
 from studies.plan import load_study
 from studies.store import Store, sqlite_url
 

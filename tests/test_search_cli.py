@@ -129,6 +129,7 @@ def test_each_example_runs(finished, tmp_path, example):
     import shutil
 
     shutil.copytree(finished / "runs", tmp_path / "runs")
+    shutil.copy(finished / "runs" / "studies.db", tmp_path / "optuna.db")
     (tmp_path / "my_space.toml").write_text((finished / "space.toml").read_text())
     words = ["tiny" if w == "digits" and "show" not in example else w for w in shlex.split(example)]
     if words[0] == "plan":

@@ -317,7 +317,7 @@ def test_a_second_supervisor_is_told_who_has_the_study(tmp_path, monkeypatch):
 
 
 def test_retraining_again_with_other_settings_adds_to_the_leaderboard(tmp_path):
-    from search.run import retrain_study
+    from search.study import retrain_study
 
     out = tmp_path / "runs"
     run(make_study(tmp_path), out)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from search.errors import SearchError
 from search.models.fitness import AUGMENTATION, check_rows
 from spaces.errors import did_you_mean, shown
+from spaces.space import HYPERMODEL
 
 if TYPE_CHECKING:
     from search.models.parts import Task
@@ -51,6 +52,9 @@ TRAINING = frozenset(
     }
 )
 """Parameters that training reads, whatever the family."""
+
+OF_HYPERMODELS = ("batch_size", "jit_compile", "precision")
+"""Those that training reads for a Keras Tuner hypermodel, which compiles its model itself."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,11 @@ def is_custom(name: str) -> bool:
     return ":" in name
 
 
+def is_hypermodel(name: str) -> bool:
+    """Whether a model's name is a Keras Tuner hypermodel, "keras_tuner:package.module:build_model"."""
+    return name.startswith(HYPERMODEL)
+
+
 def build(
     name: str,
     params: Params,
@@ -144,6 +153,10 @@ def build(
     check_rows(name, {key: (value,) for key, value in params.items()}, input_shape, classes)
     outputs = 1 if params.get("loss") == "binary_crossentropy" else classes
     task = Task(tuple(input_shape), input_dtype, classes, scale, offset, outputs, augments, folder)
+    if is_hypermodel(name):
+        from search.models.hypermodel import build_hypermodel
+
+        return build_hypermodel(name, params, task).model
     if is_custom(name):
         from search.models.custom import build_custom
 

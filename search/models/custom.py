@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,12 +29,15 @@ def build_custom(name: str, params: Mapping[str, Scalar], task: Task) -> Any:
             classes with binary_crossentropy: one in all).
     """
     function = import_function(name)
+    law = "one sigmoid unit for binary_crossentropy" if task.outputs == 1 else "one probability a class"
 
     def again() -> Any:
-        return _complete(name, function(dict(params), task.input_shape, task.classes), task)
+        model = complete(name, function(dict(params), task.input_shape, task.classes), task)
+        refuse_other_outputs(name, model, (task.outputs,), law)
+        return model
 
     model = again()
-    _BUILDERS[model] = again
+    remember_builder(model, again)
     return model
 
 
@@ -42,22 +46,38 @@ def builder_of(model: Any) -> Callable[[], Any] | None:
     return _BUILDERS.get(model)
 
 
+def remember_builder(model: Any, again: Callable[[], Any]) -> None:
+    """Let `builder_of` know what makes a model once more."""
+    _BUILDERS[model] = again
+
+
 def import_function(name: str) -> Callable[..., Any]:
     """The function behind "package.module:function".
 
     Raises:
         SearchError: It cannot be imported, or is no function.
     """
+    module, function = import_named(name)
+    if not callable(function):
+        raise SearchError(f"model: {module.__name__} has no function {shown(name.partition(':')[2])}")
+    return function  # type: ignore[no-any-return]
+
+
+def import_named(name: str) -> tuple[ModuleType, Any]:
+    """The module of "package.module:name", and what has the name there.
+
+    Raises:
+        SearchError: The module cannot be imported, or has nothing of that name.
+    """
     module_name, _, function_name = name.partition(":")
     try:
         module = importlib.import_module(module_name)
     except Exception as problem:
         raise SearchError(f"model: cannot import {module_name} ({_in_a_line(problem)}); {name}") from problem
-    function = getattr(module, function_name, None)
-    if not callable(function):
+    if not hasattr(module, function_name):
         hint = did_you_mean(function_name, [word for word in vars(module) if not word.startswith("_")])
         raise SearchError(f"model: {module_name} has no function {shown(function_name)}{hint}")
-    return function  # type: ignore[no-any-return]
+    return module, getattr(module, function_name)
 
 
 def _in_a_line(problem: Exception) -> str:
@@ -65,14 +85,22 @@ def _in_a_line(problem: Exception) -> str:
     return f"{type(problem).__name__}: {problem}, {place.filename} line {place.lineno}"
 
 
-def _complete(name: str, model: Any, task: Task) -> Any:
+def complete(name: str, model: Any, task: Task) -> Any:
+    """The model with the rescaling of the arrays in front, if it needs any.
+
+    Raises:
+        SearchError: It is no model.
+    """
     if not isinstance(model, keras.Model):
         raise SearchError(f"model: {name} must return a keras.Model (came {type(model).__name__})")
     if type(model).train_step is keras.Model.train_step and (task.rescales or not getattr(model, "inputs", None)):
         inputs, x = begin(task)
         model = keras.Model(inputs, model(x))
-    shape = tuple(model.output_shape) if getattr(model, "outputs", None) else None
-    if shape is not None and shape[1:] != (task.outputs,):
-        law = "one sigmoid unit for binary_crossentropy" if task.outputs == 1 else "one probability a class"
-        raise SearchError(f"model: {name} must end in {law} ({task.outputs}); shape {shape} came")
     return model
+
+
+def refuse_other_outputs(name: str, model: Any, allowed: Collection[int], law: str) -> None:
+    """Refuse a model whose number of outputs is none of those allowed."""
+    shape = tuple(model.output_shape) if getattr(model, "outputs", None) else None
+    if shape is not None and (len(shape) != 2 or shape[1] not in allowed):
+        raise SearchError(f"model: {name} must end in {law} ({max(allowed)}); shape {shape} came")

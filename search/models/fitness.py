@@ -10,12 +10,12 @@ from search.errors import SearchError
 from search.models.architectures import ARCHITECTURES
 from search.models.pretrained import locate
 from spaces.errors import shown
-from spaces.parameters import Fixed, Float, Int
+from spaces.parameters import extremes
 from studies.schedule import schedule_problems
 
 if TYPE_CHECKING:
     from search.datasets import SearchSplits
-    from spaces.parameters import Parameter, Scalar
+    from spaces.parameters import Scalar
     from studies.plan import LoadedStudy
 
 AUGMENTATION = frozenset({"rotation", "shift", "shear", "zoom", "flip"})
@@ -37,7 +37,7 @@ def check_study(loaded: LoadedStudy, splits: SearchSplits) -> None:
     rows, *input_shape = splits.train.x.shape
     name = loaded.space.model
     problems = [
-        *_row_problems(name, choices, input_shape, len(splits.class_names)),
+        *([] if loaded.space.is_hypermodel else _row_problems(name, choices, input_shape, len(splits.class_names))),
         *_batch_problems(choices, rows),
         *_normalisation_problems(loaded),
         *_schedule_problems(loaded, choices, rows),
@@ -108,13 +108,4 @@ def _normalisation_problems(loaded: LoadedStudy) -> Iterator[str]:
 def _choices(loaded: LoadedStudy) -> dict[str, tuple[Scalar, ...]]:
     """What the plan and the space say of each param: all values, both ends of a range."""
     trained = {name: (value,) for name, value in loaded.plan.training.model_dump(exclude_none=True).items()}
-    return trained | {name: _values(parameter) for name, parameter in loaded.space.parameters.items()}
-
-
-def _values(parameter: Parameter) -> tuple[Scalar, ...]:
-    match parameter:
-        case Fixed():
-            return (parameter.value,)
-        case Int() | Float():
-            return (parameter.low, parameter.high)
-    return parameter.choices
+    return trained | {name: extremes(parameter) for name, parameter in loaded.space.parameters.items()}

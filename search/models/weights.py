@@ -35,7 +35,12 @@ def initialise(model: Any, seed: int) -> None:
     again = builder_of(model)
     if again is not None:
         keras.utils.set_random_seed(seed)
-        _copy(again().variables, model.variables)
+        fresh = again()
+        _copy(fresh.variables, model.variables)
+        if getattr(fresh, "optimizer", None) is not None:  # compiled by the user, whose slots may not begin at zero
+            fresh.optimizer.build(fresh.trainable_variables)
+            _copy(fresh.optimizer.variables, model.optimizer.variables)
+            return
     else:
         for index, layer in enumerate(_layers(model)):
             if layer in _KEPT:

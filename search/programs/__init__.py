@@ -199,7 +199,8 @@ def create_variables(model: keras.Model) -> None:
 
     Keras's own way to do this ahead (`_symbolic_build`) traces the model again and takes four times as long.
     """
-    model._compile_metrics.build(keras.KerasTensor((2,), "int32"), model.output)
+    if not model._compile_metrics.built:  # as for labels by number
+        model._compile_metrics.build(keras.KerasTensor((2,), "int32"), model.output)
     model.optimizer.build(model.trainable_variables)
 
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from search.errors import Interrupted
 from search.job import Options
-from search.run import run_study
 from search.signals import StopRequest
+from search.study import run_study
 from studies.plan import load_study
 from studies.store import sqlite_url
 

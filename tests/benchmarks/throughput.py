@@ -251,7 +251,7 @@ def _progress(name: str, seed: int, epochs: Sequence[Epoch]) -> str:
 
 def warm_up() -> None:
     """Read what all import from the disk once, so that the first contestant isn't the one to wait for it."""
-    modules = "keras, keras_tuner, optuna_integration, search.training, search.run"
+    modules = "keras, keras_tuner, optuna_integration, search.training, search.study"
     subprocess.run([sys.executable, "-c", f"import {modules}"], check=True, capture_output=True)
 
 

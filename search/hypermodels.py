@@ -1,0 +1,62 @@
+"""A worker's hypermodels: built for its trials, with what trains them, and what a user should know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search.messages import Workload
+from search.metrics import metrics_for
+from search.models.hypermodel import Built, build_hypermodel, find_hypermodel
+from search.models.parts import Task
+from search.own_fit import OwnFit
+from search.programs import Program
+from search.programs.fit import FitProgram
+
+MakeProgram = Callable[[Any, dict[str, Any]], Program]
+
+
+class Hypermodels:
+    """Builds a hypermodel again and again, and notes what it asks for that its space has not.
+
+    Raises:
+        SearchError: It cannot be imported.
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        find_hypermodel(workload.model)
+        self._workload = workload
+        self._built: list[Built] = []
+        self._told: set[str] = set()
+
+    def build(self, shape: Mapping[str, Any], make_program: MakeProgram) -> tuple[Built, Program, OwnFit | None]:
+        """A trial's model, compiled as the hypermodel compiles it, and what trains it: its own `fit` if it has one.
+
+        Args:
+            shape: The arguments of `search.models.build` beside name and scalars.
+            make_program: Makes the program of a model that Keras's way trains, from it and its params.
+        """
+        workload, params = self._workload, dict(shape["params"])
+        about = {key: shape[key] for key in ("input_dtype", "classes", "scale", "offset")}
+        task = Task(tuple(shape["input_shape"]), **about, outputs=workload.classes, folder=Path(shape["folder"]))
+        built = build_hypermodel(workload.model, params, task)
+        self._built = [*self._built[-1:], built]
+        built.compile(metrics_for(workload.monitor, workload.classes))
+        if built.fits_itself:
+            metrics = metrics_for(workload.monitor, workload.classes)
+            own = OwnFit(built, workload.scale, workload.offset, metrics)
+            return built, own, own
+        if built.model.run_eagerly:
+            return built, FitProgram(built.model, int(params["batch_size"])), None
+        return built, make_program(built.model, params), None
+
+    def news(self) -> str:
+        """What a user should know and has not been told: parameters that only took their defaults."""
+        found = {name: value for built in self._built for name, value in built.defaults.items()}
+        new = {name: value for name, value in found.items() if name not in self._told}
+        self._told |= set(new)
+        if not new:
+            return ""
+        defaults = ", ".join(f"{name} = {value!r}" for name, value in new.items())
+        return f"the hypermodel asks for what its space has not, and gets its defaults: {defaults}"

@@ -1,0 +1,236 @@
+"""Studies from Python: the same run, resume, leaderboard and model as the commands have, for notebooks and scripts.
+
+Example:
+    study = run("digits", trials=20)
+    study.leaderboard().head()
+    study.best_model().predict(images)
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from search.discovery import with_space
+from search.errors import SearchError
+from search.signals import StopRequest
+from spaces import Space, validate
+from spaces.space import HYPERMODEL
+from studies.objects import study_of
+from studies.plan import LoadedStudy, StudyPlan, load_study
+from studies.records import Params, StudyRecord
+from studies.store import Store, sqlite_url
+
+if TYPE_CHECKING:
+    import keras
+    import keras_tuner
+    import optuna
+    import pandas as pd
+
+    from search.job import Options
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study in the store, as it was when it was loaded.
+
+    Attributes:
+        record: All that is known of it.
+        folder: Where its files are.
+        store: Database URL.
+    """
+
+    record: StudyRecord
+    folder: Path
+    store: str
+
+    @property
+    def best_params(self) -> Params:
+        """The params of the best trial.
+
+        Raises:
+            SearchError: No trial has a usable value.
+        """
+        from reports.leaderboard import is_ranked, ranked
+
+        best = next((trial for trial in ranked(self.record) if is_ranked(trial)), None)
+        if best is None:
+            raise SearchError(f"{self.record.name}: no trial has a usable value", exit_code=1)
+        return best.params
+
+    def leaderboard(self, top: int | None = None, sort: str | None = None) -> pd.DataFrame:
+        """The table of its configurations, ranked by validation, then the retrained models."""
+        from reports.leaderboard import leaderboard as make_leaderboard
+
+        return make_leaderboard(self.record, top=top, sort=sort)
+
+    def best_model(self) -> keras.Model:
+        """The retrained winner, ready to predict: it takes rows as the data has them.
+
+        Raises:
+            SearchError: The study has not come so far.
+        """
+        import keras
+
+        path = self.folder / "best.keras"
+        if not path.exists():
+            raise SearchError(f"{path}: there is no model yet; the study must run to its end")
+        return keras.models.load_model(path)
+
+    def optuna(self) -> optuna.Study:
+        """The study as Optuna has it, for its plots, importances and everything else; change nothing."""
+        return Store.open(self.store, create=False, read_only=True).optuna(self.record.name)
+
+    def hyperparameters(self, params: Params | None = None) -> keras_tuner.HyperParameters:
+        """The best params, or others, in Keras Tuner's form: `hypermodel.build` makes the model of them."""
+        from spaces.keras_tuner import to_hyperparameters
+
+        space = validate(Space, dict(self.record.space), self.record.name)
+        return to_hyperparameters(space, self.best_params if params is None else params)
+
+    def _repr_html_(self) -> str:
+        return str(self.leaderboard(top=10).to_html(index=False, na_rep=""))
+
+
+def run(
+    study: str | Path | Mapping[str, Any] | StudyPlan,
+    *,
+    space: str | Path | Mapping[str, Any] | Space | None = None,
+    hypermodel: str | Callable[..., Any] | None = None,
+    trials: int | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    changes: Sequence[str] = (),
+    out: str | Path = RUNS,
+    store: str | None = None,
+    workers: int | None = None,
+    slots_per_gpu: int = 1,
+    backend: str | None = None,
+    quiet: bool = False,
+) -> Study:
+    """Search, retrain the best, open the test split, write leaderboard and report; run again to resume.
+
+    An interrupt (the stop button of a notebook) ends it in good order after the epoch under way.
+
+    Args:
+        study: A study file, the name of one in the catalog, its tables as a dict, or a plan.
+        space: In place of the study's: a file, a name, its tables, or a space.
+        hypermodel: In place of a space: Keras Tuner's, "package.module:build_model" or the function or class itself,
+            which has to lie in a module that workers can import.
+        trials: As `--trials`; so are the others up to `seed`.
+        minutes: See `trials`.
+        seed: See `trials`.
+        changes: "section.key=value" each, as `--set` takes them.
+        out: Folder of all runs.
+        store: Database URL; by default sqlite:///OUT/studies.db.
+        workers: As `--workers`; so are the next two.
+        slots_per_gpu: See `workers`.
+        backend: See `workers`.
+        quiet: Show no progress.
+    Raises:
+        InputError: Problems of the study or the space.
+        SearchError: Bad data, workers that can't start, no usable trial.
+        StudyError: The store can't be used, or holds another study of that name.
+        Interrupted: It was interrupted; the same call goes on.
+    """
+    from rich.console import Console
+
+    from search.display import make_display
+    from search.study import run_study
+
+    options = _options(out, store, backend, workers, slots_per_gpu)
+    limits = {"budget.trials": trials, "budget.minutes": minutes and float(minutes), "sampler.seed": seed}
+    overrides = [*changes, *(f"{key}={value}" for key, value in limits.items() if value is not None)]
+    given = f"{HYPERMODEL}{_named(hypermodel)}" if hypermodel is not None else space
+    loaded, notes = with_space(_loaded(study, given, overrides), options.backend)
+    display = make_display(Console(), quiet=quiet, as_json=False)
+    with _stopped_by_interrupt() as stop, display.showing():
+        for note in notes:
+            display("message", text=note)
+        record = run_study(loaded, options, stop, display)
+    return Study(record, options.folder(record.name), options.store)
+
+
+def load(name: str, *, out: str | Path = RUNS, store: str | None = None) -> Study:
+    """A study of the store.
+
+    Raises:
+        StudyError: There is none of that name, or the store cannot be read.
+    """
+    url = _url(out, store)
+    with Store.open(url, create=False, read_only=True) as opened:
+        return Study(opened.load(name), Path(out) / name, url)
+
+
+def leaderboard(
+    name: str, *, top: int | None = None, sort: str | None = None, out: str | Path = RUNS, store: str | None = None
+) -> pd.DataFrame:
+    """The leaderboard of a study of the store; see `Study.leaderboard`."""
+    return load(name, out=out, store=store).leaderboard(top, sort)
+
+
+def best_model(name: str, *, out: str | Path = RUNS, store: str | None = None) -> keras.Model:
+    """The retrained winner of a study of the store; see `Study.best_model`."""
+    return load(name, out=out, store=store).best_model()
+
+
+def _loaded(study: Any, space: Any, overrides: list[str]) -> LoadedStudy:
+    if isinstance(study, str | Path) and (space is None or isinstance(space, str | Path)):
+        if space is not None:
+            overrides = [*overrides, f"space={json.dumps(str(space))}", "enqueue=[]"]
+        return load_study(str(study), overrides)
+    return study_of(study, space, overrides)
+
+
+def _named(hypermodel: str | Callable[..., Any]) -> str:
+    """The name by which workers import a hypermodel."""
+    if isinstance(hypermodel, str):
+        return hypermodel.removeprefix(HYPERMODEL)
+    module, name = inspect.getmodule(hypermodel), getattr(hypermodel, "__qualname__", "")
+    if module is None or module.__name__ == "__main__" or getattr(module, name, None) is not hypermodel:
+        law = "must be a function or a class at the top of a module that workers can import; put it into a file"
+        raise SearchError(f"hypermodel: {law} (came {name or hypermodel!r})")
+    return f"{module.__name__}:{name}"
+
+
+def _options(
+    out: str | Path, store: str | None, backend: str | None, workers: int | None, slots_per_gpu: int
+) -> Options:
+    from search.devices import choose_backend
+    from search.job import Options
+
+    return Options(Path(out), _url(out, store), choose_backend(backend), workers, slots_per_gpu)
+
+
+def _url(out: str | Path, store: str | None) -> str:
+    return store if store is not None else sqlite_url((Path(out) / "studies.db").absolute())
+
+
+@contextmanager
+def _stopped_by_interrupt() -> Iterator[StopRequest]:
+    """Turn the first interrupt into a request; the second interrupts at once, and the process lives on."""
+    stop = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,63 @@
+"""The verbs of `toprung spaces`: what may vary."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+spaces_app = typer.Typer(no_args_is_help=True, help="Spaces: what may vary.")
+
+
+@spaces_app.command("list", epilog="Example: toprung spaces list")
+def spaces_list() -> None:
+    """The spaces that ship with toprung."""
+    from spaces import CATALOG, catalog_names, load_space
+
+    for name in catalog_names(CATALOG):
+        typer.echo(f"{name:12} {load_space(name).description}")
+
+
+@spaces_app.command("show", epilog="Example: toprung spaces show cnn")
+def spaces_show(
+    space: Annotated[str | None, typer.Argument(help="A space file, or a name in the catalog.")] = None,
+    from_keras_tuner: Annotated[
+        str | None,
+        typer.Option("--from-keras-tuner", help="The space of a Keras Tuner hypermodel.", metavar="MODULE:BUILD"),
+    ] = None,
+) -> None:
+    """The text of a space, to copy and change."""
+    from spaces import CATALOG, find
+
+    if (space is None) == (from_keras_tuner is None):
+        raise typer.BadParameter("give a SPACE or --from-keras-tuner")
+    if from_keras_tuner is not None:
+        _show_hypermodel(from_keras_tuner)
+        return
+    typer.echo(find("space", str(space), CATALOG).read_text(encoding="utf-8"), nl=False)
+
+
+@spaces_app.command("check", epilog="Example: toprung spaces check my_space.toml")
+def spaces_check(
+    space: Annotated[str, typer.Argument(help="A space file, or a name in the catalog.")],
+) -> None:
+    """Check a space and draw its default configuration."""
+    from search.models import check
+    from spaces import load_space
+
+    found = load_space(space)
+    check(found.model, found.parameters)
+    typer.echo(f"{space}: {len(found.parameters)} parameters, model {found.model}")
+    for name, value in found.default().items():
+        typer.echo(f"  {name} = {value!r}")
+
+
+def _show_hypermodel(name: str) -> None:
+    from search.devices import choose_backend
+    from search.discovery import discovered
+    from spaces.toml import to_toml
+
+    space, notes = discovered(f"keras_tuner:{name}", choose_backend(None))
+    typer.echo(to_toml(space), nl=False)
+    for note in notes:
+        typer.echo(note, err=True)

@@ -1,0 +1,76 @@
+"""The space of a hypermodel: built again and again, with other values, until it asks for nothing new."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from spaces.errors import InputError
+from spaces.keras_tuner.convert import own_name
+from spaces.keras_tuner.tables import tables
+from spaces.keras_tuner.walk import MOST_BUILDS, Attempt, Key, Walk
+from spaces.space import HYPERMODEL, Space
+from spaces.validation import validate
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """A hypermodel's space, and what a user should know about how it was found."""
+
+    space: Space
+    notes: list[str]
+
+
+def discover(name: str, attempt: Attempt) -> Discovered:
+    """The space of a hypermodel.
+
+    It is built with its defaults, then with other values of each parameter in turn: every choice, both ends of a
+    range, and every value of a range between whose ends something appears. What is under a conditional scope exists
+    under its conditions; what appears by itself (`for i in range(hp.Int("layers", 1, 4))`) exists for the values
+    that brought it up. A build that fails is passed over. The walk ends after 300 builds.
+
+    Args:
+        name: "package.module:build_model".
+        attempt: Builds the model once.
+    Raises:
+        InputError: It has no parameters, or one with a name that can't be.
+    """
+    walk = Walk(attempt)
+    first = walk.build({})
+    if first.failed is not None:
+        raise first.failed
+    probed: set[Key] = set()
+    while (key := next((key for key in _to_probe(walk) if key not in probed), None)) and not walk.exhausted:
+        probed.add(key)
+        walk.probe(key) if key in walk.beside else _activate(walk, key)
+        if key not in walk.trials and key in walk.beside:
+            probed.discard(key)  # it has been activated, and its values come next
+    return Discovered(_space(name, walk), list(_notes(walk)))
+
+
+def _to_probe(walk: Walk) -> Iterator[Key]:
+    """Parameters in the order in which they were found; those that never were active come last."""
+    yield from (key for key in walk.known if key in walk.beside)
+    yield from (key for key in walk.known if key not in walk.beside)
+
+
+def _activate(walk: Walk, key: Key) -> None:
+    """Build once with what a parameter's conditions ask for, as Keras Tuner does."""
+    walk.build({parent: values[0] for parent, values in key.conditions})
+
+
+def _notes(walk: Walk) -> Iterator[str]:
+    failures = [build.failed for build in walk.builds if build.failed is not None]
+    if failures:
+        first = f"{type(failures[0]).__name__}: {failures[0]}".splitlines()[0][:200]
+        yield f"{len(failures)} of {len(walk.builds)} builds failed while its space was looked for; the first: {first}"
+    if walk.exhausted:
+        yield f"its space was looked for in {MOST_BUILDS} builds; what only others show takes its default"
+
+
+def _space(name: str, walk: Walk) -> Space:
+    where = f"{HYPERMODEL}{name}"
+    wrong = [key.name for key in walk.known if own_name(key.name) != key.name]
+    if wrong:
+        raise InputError(where, [f'{one}: a parameter\'s name must not end in "[...=...]"' for one in wrong])
+    if not walk.known:
+        raise InputError(where, ["asks for no parameter; there is nothing to search"])
+    return validate(Space, {"model": where, "parameters": tables(walk)}, where)

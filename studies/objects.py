@@ -1,0 +1,43 @@
+"""A study from Python objects: a plan or tables, and a space, instead of files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spaces import InputError, Space, find, read_toml, validate
+from studies import overrides as command_line
+from studies.plan import CATALOG, LoadedStudy, StudyPlan, check
+
+
+def study_of(
+    study: str | Path | Mapping[str, Any] | StudyPlan,
+    space: str | Path | Mapping[str, Any] | Space | None = None,
+    overrides: Sequence[str] = (),
+) -> LoadedStudy:
+    """A study from Python objects, checked as a file is; relative paths in it start in the current folder.
+
+    Args:
+        study: A plan, or the tables of a study file; or one's path or name, whose enqueued params go with its space.
+        space: A space, its tables, or a path or a name of the catalog; None for the one that the study names.
+        overrides: See `load_study`.
+    Raises:
+        InputError: All problems at once.
+    """
+    place, tables = Path.cwd() / "study", study
+    if isinstance(study, str | Path):
+        place = find("study", str(study), CATALOG)
+        tables = {**read_toml(place), "enqueue": []}
+    elif isinstance(study, StudyPlan):
+        tables = study.model_dump(mode="json", exclude_unset=True)
+    assert isinstance(tables, Mapping)
+    if isinstance(space, str | Path):
+        tables, space = {**tables, "space": str(space)}, None
+    elif space is not None:
+        tables = {"space": "given", **tables}
+    if isinstance(space, Mapping):
+        space = validate(Space, space, "space")
+    changes, problems = command_line.parse(overrides)
+    changed, misplaced = command_line.apply(tables, changes)
+    if problems or misplaced:
+        raise InputError(command_line.WHERE, problems + misplaced)
+    return check(changed, place, space)

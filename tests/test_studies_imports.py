@@ -1,0 +1,124 @@
+"""Studies of Optuna and projects of Keras Tuner as finished trials of a store."""
+
+import json
+
+import optuna
+import pytest
+
+from reports.leaderboard import leaderboard
+from studies.errors import StudyError
+from studies.imports import import_keras_tuner, import_optuna, open_optuna
+from studies.store import Store, sqlite_url
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store.open(sqlite_url(tmp_path / "studies.db")) as store:
+        yield store
+
+
+@pytest.fixture
+def old(tmp_path):
+    """An Optuna study with a trial of each kind, in a database of its own."""
+    study = optuna.create_study(
+        storage=sqlite_url(tmp_path / "optuna.db"), study_name="old", direction="maximize",
+        pruner=optuna.pruners.NopPruner(),
+    )  # fmt: skip
+    for value in (0.5, 0.9):
+        trial = study.ask()
+        trial.suggest_float("x", 0, 1)
+        trial.report(value / 2, 1)
+        trial.report(value, 2)
+        study.tell(trial, value)
+    pruned = study.ask()
+    pruned.suggest_categorical("kind", ["a", "b"])
+    pruned.report(0.1, 1)
+    study.tell(pruned, state=optuna.trial.TrialState.PRUNED)
+    study.ask()  # runs on: not finished
+    return study
+
+
+def test_an_optuna_study_is_ranked_like_any_other(store, old, tmp_path):
+    source = open_optuna(sqlite_url(tmp_path / "optuna.db"))
+    assert import_optuna(store, "mine", source) == 3
+    record = store.load("mine")
+    assert [trial.state for trial in record.trials] == ["complete", "complete", "pruned"]
+    assert [trial.value for trial in record.trials][:2] == [0.5, 0.9]
+    assert record.trials[1].history == {"value": (0.45, 0.9)}
+    table = leaderboard(record)
+    assert list(table["trial"]) == [1, 0, 2]
+    assert table["params_x"].notna().sum() == 2
+    assert store.optuna("mine").best_value == 0.9
+
+
+def test_a_name_is_taken_once_and_a_source_needs_a_name_where_there_are_several(store, old, tmp_path):
+    import_optuna(store, "mine", old)
+    with pytest.raises(StudyError, match='the study "mine" is in the store already'):
+        import_optuna(store, "mine", old)
+    optuna.create_study(storage=sqlite_url(tmp_path / "optuna.db"), study_name="second")
+    with pytest.raises(StudyError, match="holds 2 studies; add one's name"):
+        open_optuna(sqlite_url(tmp_path / "optuna.db"))
+    assert open_optuna(sqlite_url(tmp_path / "optuna.db") + "#second").study_name == "second"
+
+
+def test_several_objectives_are_refused(store):
+    with pytest.raises(StudyError, match="has 2 objectives"):
+        import_optuna(store, "mine", optuna.create_study(directions=["minimize", "maximize"]))
+
+
+class Noisy:
+    """A Keras Tuner search without training: the value is a number of its params."""
+
+    def search(self, folder):
+        import keras_tuner
+
+        class Tuner(keras_tuner.RandomSearch):
+            def run_trial(self, trial, *args, **kwargs):
+                hp = trial.hyperparameters
+                if hp.get("units") > 400:
+                    raise RuntimeError("too large")
+                return {"val_accuracy": hp.get("units") / 512, "loss": 1 - hp.get("rate")}
+
+        def build(hp):
+            hp.Int("units", 32, 512, step=32)
+            hp.Float("rate", 1e-4, 1e-1, sampling="log")
+            if hp.Boolean("extra"):
+                hp.Choice("act", ["relu", "tanh"])
+            hp.Fixed("seed", 3)
+
+        tuner = Tuner(build, objective="val_accuracy", max_trials=8, directory=folder, project_name="old", seed=3,
+                      max_consecutive_failed_trials=9)  # fmt: skip
+        tuner.search(verbose=0)
+        return tuner
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
+def test_a_project_of_keras_tuner_has_its_scores_params_and_failures(store, tmp_path, capsys):
+    tuner = Noisy().search(tmp_path)
+    assert import_keras_tuner(store, "tuned", tmp_path / "old") == 8
+    record = store.load("tuned")
+    best = tuner.oracle.get_best_trials(1)[0]
+    assert (record.monitor, record.direction) == ("val_accuracy", "maximize")
+    top = leaderboard(record).iloc[0]
+    assert top["val_accuracy"] == pytest.approx(best.score)
+    assert top["params_units"] == best.hyperparameters.get("units")
+    states = [trial.state for trial in record.trials]
+    assert states.count("failed") == sum(
+        t.status == "INVALID" or t.status == "FAILED" for t in tuner.oracle.trials.values()
+    )
+    assert "failed" in states
+    assert {"units", "rate", "extra"} <= set(record.trials[0].params)
+
+
+def test_a_folder_without_trials_and_trials_without_a_metric_are_refused(store, tmp_path):
+    with pytest.raises(StudyError, match="has no finished trial"):
+        import_keras_tuner(store, "mine", tmp_path)
+    (tmp_path / "trial_0").mkdir()
+    state = {"trial_id": "0", "status": "COMPLETED", "score": 1.0, "metrics": {"metrics": {}},
+             "hyperparameters": {"space": [], "values": {}}}  # fmt: skip
+    (tmp_path / "trial_0" / "trial.json").write_text(json.dumps(state))
+    with pytest.raises(StudyError, match="no metric of its trials is their score"):
+        import_keras_tuner(store, "mine", tmp_path)
+    assert "mine" not in store.names()
