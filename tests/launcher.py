@@ -1,0 +1,49 @@
+"""Starts runs of a study without importing everything each time: one JSON line asks for a run, two lines answer.
+
+The first answer is the process of the run, the second its exit code, below 0 for a signal.
+"""
+
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from running import run
+
+import search.phases  # noqa: F401
+import studies.store  # noqa: F401
+from search.errors import Interrupted, SearchError
+from search.signals import stop_on_signals
+from search.worker import _die_with_parent
+from studies.errors import StudyError
+
+
+def launch(order):
+    """A run in a process of its own, which has all modules already."""
+    pid = os.fork()
+    if not pid:
+        _die_with_parent()
+        os._exit(_code(order))
+    return pid
+
+
+def _code(order):
+    try:
+        with stop_on_signals() as stop:
+            run(Path(order["path"]), order["out"], *order["overrides"], workers=order["workers"], stop=stop)
+    except (Interrupted, SearchError, StudyError) as end:
+        print(f"error: {end}", file=sys.stderr, flush=True)
+        return end.exit_code
+    except BaseException as error:
+        print(f"Traceback: {error!r}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        child = launch(json.loads(line))
+        with suppress(BrokenPipeError):
+            print(child, flush=True)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
