@@ -85,6 +85,15 @@ class Life:
                 self.code = int(self._codes.get(timeout=seconds))
         return self.code is not None
 
+    def wait(self):
+        """Wait for its end; its exit code."""
+        assert self.ended(DEADLINE_SECONDS)
+        return self.code
+
+    def children(self):
+        """Its workers."""
+        return children(self.pid)
+
     def kill(self, how=signal.SIGKILL):
         if self.code is None:
             kill(self.pid, how=how)
@@ -93,10 +102,9 @@ class Life:
 class Launcher:
     """A process that starts runs with sleeping workers quickly."""
 
-    def __init__(self, folder, **environment):
+    def __init__(self, folder):
         self.mark = f"PYTHON_RUN_MARK={folder}"
         self.errors = folder / "stderr.txt"
-        environment = {name: str(value) for name, value in environment.items()}
         with self.errors.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, str(HERE / "launcher.py")],
@@ -105,14 +113,15 @@ class Launcher:
                 stderr=errors,
                 text=True,
                 cwd=HERE.parent,
-                env=os.environ | environment | {"PYTHON_RUN_MARK": str(folder)},
+                env=os.environ | {"PYTHON_RUN_MARK": str(folder)},
             )
         self._answers = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def start(self, path, out, *overrides, workers=1):
-        """Start a run; the one before has ended."""
+    def start(self, path, out, *overrides, workers=1, kill_at=None, **environment):
+        """Start a run; the one before has ended. `kill_at` is what it tells when it is killed, and for what time."""
         order = {"path": str(path), "out": str(out), "overrides": overrides, "workers": workers}
+        order |= {"kill_at": kill_at, "environment": {name: str(value) for name, value in environment.items()}}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return Life(int(self._answers.get(timeout=DEADLINE_SECONDS)), self._answers)
@@ -147,9 +156,9 @@ class Storm:
         interruptions: How many runs ended before the study was through.
     """
 
-    def __init__(self, folder, victims, seed, *overrides, space=None, workers=1, **environment):
+    def __init__(self, folder, victims, seed, overrides=(), workers=1, **environment):
         self.folder, self.victims, self.workers, self.overrides = folder, victims, workers, overrides
-        self.path = make_study(folder, space=space) if space else make_study(folder)
+        self.path = make_study(folder)
         self.out, self.epochs = folder / "runs", folder / "epochs.txt"
         self.epochs.touch()
         self._rng, self._environment = random.Random(seed), {"PYTHON_EPOCHS": self.epochs, **environment}
@@ -160,7 +169,7 @@ class Storm:
     def blow(self):
         """Run the study until it is through; its record."""
         before = None
-        with Launcher(self.folder, **self._environment) as self._launcher:
+        with Launcher(self.folder) as self._launcher:
             code = None
             while code != 0:
                 code = self._one_life()
@@ -182,7 +191,8 @@ class Storm:
         return len(self.begun) - len(set(self.begun))
 
     def _one_life(self):
-        life = self._launcher.start(self.path, self.out, *self.overrides, workers=self.workers)
+        environment = self._environment
+        life = self._launcher.start(self.path, self.out, *self.overrides, workers=self.workers, **environment)
         while not life.ended(self._delay()):
             victim = self._rng.choice(self.victims)
             if victim == "worker":

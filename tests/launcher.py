@@ -5,6 +5,7 @@ The first answer is the process of the run, the second its exit code, below 0 fo
 
 import json
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -28,10 +29,24 @@ def launch(order):
     return pid
 
 
+def killer(kind, count):
+    """Kill the run where it tells something of a kind for that many times."""
+    told = []
+
+    def observe(told_kind, **_):
+        told.append(told_kind)
+        if told_kind == kind and told.count(kind) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return observe
+
+
 def _code(order):
+    os.environ.update(order["environment"])
+    path, observe = Path(order["path"]), killer(*order["kill_at"]) if order["kill_at"] else None
     try:
         with stop_on_signals() as stop:
-            run(Path(order["path"]), order["out"], *order["overrides"], workers=order["workers"], stop=stop)
+            run(path, order["out"], *order["overrides"], workers=order["workers"], stop=stop, observe=observe)
     except (Interrupted, SearchError, StudyError) as end:
         print(f"error: {end}", file=sys.stderr, flush=True)
         return end.exit_code
