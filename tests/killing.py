@@ -162,7 +162,7 @@ class Storm:
         self.out, self.epochs = folder / "runs", folder / "epochs.txt"
         self.epochs.touch()
         self._rng, self._environment = random.Random(seed), {"PYTHON_EPOCHS": self.epochs, **environment}
-        self._killed_at = [-1, -1]  # how many epochs had been begun when the last workers were killed
+        self._killed_at = [-2, -2]  # how many epochs had been begun when the last workers were killed
         self._scale, self._stood = 1.0, -1
         self.kills = self.lost_workers = self.interruptions = 0
 
@@ -217,7 +217,7 @@ class Storm:
 
     def _kill_a_worker(self, life):
         begun = len(set(self.begun))
-        if self._killed_at[0] == begun:
+        if begun < self._killed_at[0] + 2:  # no epoch was ended for certain since the last but one was killed
             return
         workers = children(life.pid)
         if workers:
