@@ -82,7 +82,7 @@ class Life:
         """Whether it has ended; waits a while for it."""
         if self.code is None:
             with suppress(queue.Empty):
-                self.code = int(self._codes.get(timeout=seconds))
+                self.code = json.loads(self._codes.get(timeout=seconds))
         return self.code is not None
 
     def wait(self):
@@ -118,10 +118,24 @@ class Launcher:
         self._answers = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def start(self, path, out, *overrides, workers=1, kill_at=None, **environment):
-        """Start a run; the one before has ended. `kill_at` is what it tells when it is killed, and for what time."""
+    def start(self, path, out, *overrides, workers=1, kill_at=None, count=1, **environment):
+        """Start a run, or several at once; the one before has ended.
+
+        Args:
+            path: Of the study.
+            out: The folder of runs.
+            overrides: Keys of the study.
+            workers: How many.
+            kill_at: What the run tells when it is to be killed, and for what time.
+            count: Runs of the study that are started at once.
+            environment: Of the workers.
+        """
         order = {"path": str(path), "out": str(out), "overrides": overrides, "workers": workers}
-        order |= {"kill_at": kill_at, "environment": {name: str(value) for name, value in environment.items()}}
+        order |= {
+            "kill_at": kill_at,
+            "count": count,
+            "environment": {name: str(value) for name, value in environment.items()},
+        }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return Life(int(self._answers.get(timeout=DEADLINE_SECONDS)), self._answers)

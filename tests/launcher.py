@@ -1,6 +1,7 @@
 """Starts runs of a study without importing everything each time: one JSON line asks for a run, two lines answer.
 
-The first answer is the process of the run, the second its exit code, below 0 for a signal.
+The first answer is the process of the run, the second its exit code, below 0 for a signal; where several runs are asked
+for, at once, that of the first and all their codes.
 """
 
 import json
@@ -58,7 +59,9 @@ def _code(order):
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        child = launch(json.loads(line))
+        order = json.loads(line)
+        runs = [launch(order) for _ in range(order["count"])]
         with suppress(BrokenPipeError):
-            print(child, flush=True)
-            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            print(runs[0], flush=True)
+            codes = [os.waitstatus_to_exitcode(os.waitpid(run, 0)[1]) for run in runs]
+            print(codes[0] if len(codes) == 1 else codes, flush=True)
