@@ -10,7 +10,7 @@ from search import errands, supervisor
 from search.errors import SearchError
 
 SLOW = pytest.mark.slow
-SLEEP = {"PYTHON_SLEEP_SECONDS": "0.02"}
+SLEEP = {"PYTHON_SLEEP_SECONDS": repetitions("0.02", "0.1")}
 FIELD = "trials/*/epoch-*"
 
 
@@ -92,7 +92,7 @@ def test_a_search_ends_as_the_undisturbed_one_whoever_is_killed(undisturbed, tmp
 
 
 @SLOW
-@pytest.mark.parametrize(("victims", "kills"), [("worker", 500), ("supervisor", 200), ("tree", 400), ("any", 100)])
+@pytest.mark.parametrize(("victims", "kills"), [("worker", 400), ("supervisor", 150), ("tree", 350), ("any", 100)])
 def test_kills_at_random_times_change_nothing(undisturbed, tmp_path, victims, kills):
     weathers(undisturbed, tmp_path, victims, repetitions(2, kills))
 
