@@ -25,7 +25,7 @@ class Errand:
     Attributes:
         epochs: What it reported, by epoch.
         done: Its end.
-        tries: Workers that were given it.
+        tries: Workers that were given it since its last epoch.
     """
 
     job: Job
@@ -100,6 +100,7 @@ class _Round:
         match event:
             case EpochDone() if slot in self._busy:
                 self._busy[slot].epochs[event.epoch] = event
+                self._busy[slot].tries = 1
                 self._observe("epoch", worker=slot, epoch=event.epoch, **self._busy[slot].told())
             case JobDone() if slot in self._busy:
                 self._busy.pop(slot).done = event

@@ -116,7 +116,7 @@ class SubprocessWorker:
         code = self._process.wait()
         reason = _exit_reason(code)
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-            reason += "; the machine was out of memory"
+            reason += "; memory ran out"
         self._post(Died(reason, self._last_words(), killed=code < 0))
 
     def _last_words(self) -> str:

@@ -2,12 +2,15 @@
 
 A trial's accuracy after an epoch follows from its learning rate and its seed alone. The environment may say
 how long an epoch takes (SLEEP_SECONDS), how many trials it takes together (COHORT), which trial misbehaves,
-and how (MISBEHAVE, "number:epoch:how"), and where to note every epoch that is begun (EPOCHS).
+and how (MISBEHAVE, "number:epoch:how"; "retrained:epoch:how"; "start:how"), and where to note every epoch that is
+begun (EPOCHS).
 """
 
+import ctypes
 import io
 import math
 import os
+import resource
 import signal
 import sys
 import time
@@ -91,7 +94,8 @@ class Member:
         if EPOCHS:
             with Path(EPOCHS).open("a") as file:
                 file.write(f"{self.task.folder} {epoch}\n")
-        misbehave(trial, epoch)
+        number = "retrained" if self.task.folder.startswith("retrained") else str(trial)
+        misbehave(number, str(epoch))
         value = accuracy(self.task.params, self.task.seed, epoch)
         metrics = {"train_accuracy": value, "train_loss": 1 - value}
         if self.job.data == "train":
@@ -104,21 +108,52 @@ class Member:
         self.progress = self.progress.after(metrics, self.workload.monitor, self.workload.direction, 1.0)
         best = [np.float32([value])] if self.progress.best_epoch != before else None
         self.checkpoints.save(self.progress, [np.float32([value])], best)
+        misbehave(number, f"{epoch} saved")
         self.report(EpochDone(trial=trial, epoch=epoch, metrics=metrics, seconds=self.progress.seconds))
 
 
-def misbehave(trial, epoch):
-    """Do what the environment says, once a run of the tests."""
-    number, at, how = (MISBEHAVE + "::").split(":")[:3]
-    mark = os.environ.get("PYTHON_MISBEHAVE_MARK")
-    if [number, at] != [str(trial), str(epoch)] or (mark and Path(mark).exists()):
+def misbehave(*where):
+    """Do what the environment says, once a run of the tests unless "always"."""
+    *at, how = MISBEHAVE.split(":")
+    mark = Path(os.environ.get("PYTHON_MISBEHAVE_MARK", "/never"))
+    if tuple(at) != where or (mark.exists() and not how.startswith("always")):
         return
-    if mark:
-        Path(mark).touch()
-    if how.endswith("kill"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    if how == "exit":
-        os._exit(0)
+    if mark.parent.is_dir():
+        mark.touch()
+    DEEDS[how.removeprefix("always-")]()
+
+
+def write_half():
+    """Be killed in the middle of writing the next file."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+
+def load():
+    """Wait for ever for a process that reads data."""
+    child = os.fork()
+    time.sleep(1e6) if not child else os.waitpid(child, 0)
+
+
+def exhaust():
+    """Take memory until there is none."""
+    taken = []
+    while True:
+        taken.append(np.ones(1_000_000))
+
+
+DEEDS = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "exit": lambda: os._exit(0),
+    "exit-3": lambda: os._exit(3),
+    "crash": lambda: ctypes.string_at(0),
+    "half": write_half,
+    "load": load,
+    "exhaust": exhaust,
+    "raise": lambda: None,
+    "": lambda: None,
+}
 
 
 def make_trainer(workload):
@@ -126,6 +161,7 @@ def make_trainer(workload):
 
 
 if __name__ == "__main__":
+    misbehave("start")
     if MISBEHAVE == "start":
         sys.exit("no such library")
     serve(make_trainer)
