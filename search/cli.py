@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from search.job import Options
+    from spaces import Space
     from studies.plan import LoadedStudy
 
 app = typer.Typer(
@@ -31,9 +32,29 @@ app.add_typer(studies_app, name="studies")
 Study = Annotated[str, typer.Argument(help="A study file, or the name of one in the catalog.")]
 Name = Annotated[str, typer.Argument(help="A study in the store.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of all runs.")]
+
+
+def _without_password(context: typer.Context, parameter: typer.CallbackParam, url: str | None) -> str | None:
+    """Refuse a password among the arguments of a process, which every user of the machine can list."""
+    from search.errors import SearchError
+    from studies.store import has_password
+
+    source = context.get_parameter_source(parameter.name or "")
+    if url is not None and source is not None and source.name == "COMMANDLINE" and has_password(url):
+        law = "put it into ~/.pgpass or PGPASSWORD, or the whole URL into the environment as TOPRUNG_STORE"
+        raise SearchError(f"--store: every user of this machine can see a password among the arguments; {law}")
+    return url
+
+
 StoreUrl = Annotated[
     str | None,
-    typer.Option("--store", help="Database URL; by default sqlite:///OUT/studies.db.", metavar="URL"),
+    typer.Option(
+        "--store",
+        help="Database URL; by default sqlite:///OUT/studies.db.",
+        metavar="URL",
+        envvar="TOPRUNG_STORE",
+        callback=_without_password,
+    ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Workers; by default one a GPU, or one a core.")]
 SlotsPerGpu = Annotated[int, typer.Option(min=1, max=64, help="Workers that share a GPU.")]
@@ -253,11 +274,10 @@ def spaces_check(
     space: Annotated[str, typer.Argument(help="A space file, or a name in the catalog.")],
 ) -> None:
     """Check a space and draw its default configuration."""
-    from search.models import check
     from spaces import load_space
 
     found = load_space(space)
-    check(found.model, found.parameters)
+    _check_model(found, space, None)
     typer.echo(f"{space}: {len(found.parameters)} parameters, model {found.model}")
     for name, value in found.default().items():
         typer.echo(f"  {name} = {value!r}")
@@ -310,7 +330,6 @@ def main() -> None:
 def _load(
     study: str, changes: list[str] | None, trials: int | None, minutes: float | None, seed: int | None
 ) -> LoadedStudy:
-    from search.models import check
     from studies.plan import load_study
 
     overrides = list(changes or [])
@@ -318,8 +337,21 @@ def _load(
     overrides += [f"budget.minutes={float(minutes)}"] if minutes is not None else []
     overrides += [f"sampler.seed={seed}"] if seed is not None else []
     loaded = load_study(study, overrides)
-    check(loaded.space.model, loaded.space.parameters)
+    _check_model(loaded.space, loaded.plan.space, loaded.path.parent)
     return loaded
+
+
+def _check_model(space: Space, name_or_path: str, folder: Path | None) -> None:
+    """Refuse a space whose family of models there is not, or does not know its parameters."""
+    from search.errors import SearchError
+    from search.models import check
+    from spaces import CATALOG, find, shown_path
+
+    try:
+        check(space.model, space.parameters)
+    except SearchError as error:
+        where = shown_path(find("space", name_or_path, CATALOG, folder))
+        raise SearchError(f"{where}: {error}") from None
 
 
 def _options(out: Path, store: str | None, backend: str | None, workers: int | None, slots_per_gpu: int) -> Options:

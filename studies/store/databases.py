@@ -52,6 +52,16 @@ class Database(Protocol):
         """Take the lock of a study; raises `locks.Held` where another process has it."""
 
 
+def has_password(url: str) -> bool:
+    """Whether a URL of a store holds a secret.
+
+    Raises:
+        StudyError: It is no URL.
+    """
+    address = parse(url)
+    return address.password is not None or not {"password", "sslpassword"}.isdisjoint(address.query)
+
+
 def parse(url: str) -> URL:
     """A URL in its parts.
 
