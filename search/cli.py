@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from search.job import Options
     from spaces import Space
     from studies.plan import LoadedStudy
+    from studies.records import StudyRecord
+    from studies.store import Store
 
 app = typer.Typer(
     name="toprung",
@@ -140,7 +142,8 @@ def status(
     """Studies in the store: trials by state, best so far, epochs spent, what each worker does now."""
     from search.status import standings, standings_text
 
-    found = standings(_store(out, store), name)
+    with _store(out, store) as opened:
+        found = standings(opened, name)
     _print_json(*found) if json else _console().print(standings_text(found))
 
 
@@ -158,7 +161,7 @@ def leaderboard(
     from reports.leaderboard import leaderboard as make_leaderboard
     from reports.tables import print_table, to_csv, to_json
 
-    table = make_leaderboard(_store(out, store).load(name), top=top, sort=sort)
+    table = make_leaderboard(_record(out, store, name), top=top, sort=sort)
     if csv is not None:
         to_csv(table, csv)
     if json:
@@ -208,7 +211,7 @@ def report(
     from reports.page import write_report
 
     path = to or out / name / "report.html"
-    write_report(_store(out, store).load(name), out / name, path)
+    write_report(_record(out, store, name), out / name, path)
     typer.echo(f"report: {path}")
 
 
@@ -237,7 +240,7 @@ def explain(
     """Why a trial was stopped or promoted: bracket, rung, its value, the cut-off, the competitors."""
     from search.explain import explanation, explanation_text
 
-    found = explanation(_store(out, store).load(name), trial)
+    found = explanation(_record(out, store, name), trial)
     _print_json(found) if json else _console().print(explanation_text(found))
 
 
@@ -291,7 +294,8 @@ def studies_list(out: Out = RUNS, store: StoreUrl = None) -> None:
 
     typer.echo("catalog: " + ", ".join(catalog_names(CATALOG)))
     if store is not None or (out / "studies.db").exists():
-        typer.echo("store:   " + (", ".join(_store(out, store).names()) or "none yet"))
+        with _store(out, store) as opened:
+            typer.echo("store:   " + (", ".join(opened.names()) or "none yet"))
 
 
 @studies_app.command("show", epilog="Example: toprung studies show digits")
@@ -313,7 +317,7 @@ def studies_remove(
     """Delete a study from the store, and its folder with checkpoints and models."""
     from search.job import remove_study
 
-    _store(out, store).load(name)
+    _record(out, store, name)
     if not yes:
         typer.confirm(f"Delete the study {name} and everything in {out / name}?", abort=True)
     remove_study(_store_url(out, store), name, out / name)
@@ -372,7 +376,12 @@ def _store_url(out: Path, store: str | None) -> str:
     return store if store is not None else sqlite_url((out / "studies.db").absolute())
 
 
-def _store(out: Path, store: str | None) -> Any:
+def _record(out: Path, store: str | None, name: str) -> StudyRecord:
+    with _store(out, store) as opened:
+        return opened.load(name)
+
+
+def _store(out: Path, store: str | None) -> Store:
     from studies.store import Store
 
     return Store.open(_store_url(out, store), create=False, read_only=True)

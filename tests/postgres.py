@@ -46,6 +46,12 @@ class Server:
         """Stop it; "immediate" is what a crash is: no connection is ended in order, nothing is written any more."""
         self._control("stop", "--wait", "--mode", mode)
 
+    def dump(self):
+        """All that the database holds, as text."""
+        command = [self._programs / "pg_dump", "--host", self.folder, "--username", USER, "postgres"]
+        environment = os.environ | {"PGPASSWORD": PASSWORD}
+        return subprocess.run(command, check=True, capture_output=True, env=environment).stdout
+
     def remove(self):
         self._control("stop", "--mode", "immediate", check=False)
         shutil.rmtree(self.folder, ignore_errors=True)

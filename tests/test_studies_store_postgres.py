@@ -3,17 +3,28 @@
 What a store does on a server that stays is tested with the same tests as a file, in test_studies_store.py.
 """
 
+import contextlib
 import dataclasses
+import json
 import threading
 import time
+import traceback
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
 
 import pytest
 from postgres import PASSWORD
 from running import make_study, options, outcome, run
 from test_studies_store import DISTRIBUTIONS, PARAMS, begin, refusal
 
+from reports.dashboard import open_dashboard
+from search.boundary import run_verb
+from search.cli import app
 from search.run import run_study
 from search.signals import StopRequest
+from studies.errors import StudyError
 from studies.plan import load_study
 from studies.store import Store
 from studies.store.faults import disconnected
@@ -133,3 +144,75 @@ def test_a_run_outlives_its_server_and_loses_no_acknowledged_trial(server, tmp_p
         assert kept[seen.number].params == seen.params
         assert kept[seen.number].history["val_accuracy"][: seen.epochs] == seen.history["val_accuracy"]
     assert outcome(record) == outcome(undisturbed)
+
+
+def test_a_password_is_nowhere(server, tmp_path, monkeypatch, capfd):
+    """Not in what is said, nor in any file of the run, the database, a report, or the arguments of a process."""
+    path, seen = make_study(tmp_path), []
+
+    def observe(kind, **fields):
+        seen.append(json.dumps({"kind": kind, **fields}, default=str))
+        if kind == "rung":
+            seen.extend(processes())
+
+    where = dataclasses.replace(options(tmp_path / "runs"), store=server.url)
+    run_study(load_study(str(path), ()), where, StopRequest(), observe)
+    assert [line for line in seen if "sleeping_worker.py" in line]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOPRUNG_STORE", server.url)
+    for words in (*VERBS, *(f"{verb} --debug" for verb in VERBS)):
+        assert run_verb(app, words.split()) == 0, words
+    for words in ("leaderboard nosuch", "leaderboard tiny --sort nosuch", "run study.toml --seed 7", "explain tiny 99"):
+        assert run_verb(app, words.split()) == 2, words
+    monkeypatch.setenv("TOPRUNG_STORE", server.url_with(PASSWORD + "x"))
+    assert run_verb(app, ["status"]) == 3
+    with pytest.raises(StudyError) as raised:
+        run_verb(app, ["status", "--debug"])
+    traceback.print_exception(raised.value)
+    said = capfd.readouterr()
+    assert "password authentication failed" in said.err
+    files = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    kept = [*files, server.dump(), said.out.encode(), said.err.encode(), *(line.encode() for line in seen)]
+    secrets = [PASSWORD.encode(), urllib.parse.quote(PASSWORD, safe="").encode()]
+    assert any(b"val_accuracy" in content for content in files)
+    assert b"val_accuracy" in server.dump()
+    assert not [content for content in kept for secret in secrets if secret in content]
+
+
+VERBS = (
+    "status",
+    "status tiny --json",
+    "leaderboard tiny --csv best.csv",
+    "report tiny",
+    "explain tiny 0",
+    "studies list",
+)
+
+
+def processes():
+    """Arguments and environments of all workers, and the arguments of everything else."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            arguments = (folder / "cmdline").read_bytes().decode(errors="replace")
+            yield arguments
+            if "worker" in arguments:
+                yield arguments + (folder / "environ").read_bytes().decode(errors="replace")
+
+
+def test_a_dashboard_whose_server_is_away_tells_no_password(server, capfd):
+    with Store.open(server.url) as store:
+        begin(store).close()
+    with open_dashboard(server.url, port=0) as dashboard:
+        thread = threading.Thread(target=dashboard.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        server.stop("immediate")
+        try:
+            with pytest.raises(urllib.error.HTTPError) as answer:
+                urllib.request.urlopen(f"http://127.0.0.1:{dashboard.server_port}/api/studies", timeout=30)
+            told = answer.value.read().decode() + str(answer.value.headers)
+        finally:
+            server.start()
+            dashboard.shutdown()
+            thread.join()
+    said = capfd.readouterr()
+    assert PASSWORD not in told + said.out + said.err

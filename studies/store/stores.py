@@ -79,7 +79,7 @@ class Store:
             describe: What to show of a study beside what is stored.
         """
         database = self._access.database
-        with explained(self._place, database.secret):
+        with explained(self._place, database.secrets):
             view = View.over(self._access.engine, _template(database), database.options())
         view.describe = describe
         return view
