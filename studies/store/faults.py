@@ -40,7 +40,7 @@ def explained(place: str, secrets: Iterable[str] = ()) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError) as error:
+    except (SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
         reason = meaning(error)
         for secret in secrets:
             reason = reason.replace(secret, "***")
@@ -74,6 +74,8 @@ def meaning(error: BaseException) -> str:
         code = getattr(cause, "sqlite_errorname", "") or ""
         laws = (law for name, law in _SQLITE_LAWS.items() if code.startswith(name))
         return f"{next(laws, 'the database refused')} ({_first_line(cause)})"
+    if isinstance(cause, UnicodeDecodeError):  # of a text, or of what SQLite itself says about a damaged schema
+        return f"{_SQLITE_LAWS['SQLITE_CORRUPT']} ({_first_line(cause)})"
     if isinstance(cause, OSError):
         return cause.strerror or _first_line(cause)
     return f"the database server refused or cannot be reached ({_first_line(cause)})"
