@@ -58,5 +58,9 @@ def _ended(error: Exception) -> int:
 
 
 def _complain(message: str, exit_code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    """Tell an error; names in it come from files, so nothing in it may steer the terminal."""
+    from reports.words import printable
+
+    lines = [printable(line.expandtabs(4)) for line in f"error: {message}".split("\n")]
+    print("\n".join(lines), file=sys.stderr)
     return exit_code

@@ -67,14 +67,22 @@ class Checkpoints:
         """
         return _unpack(self._blobs.get(self._best_key(epoch)))[1]
 
+    def has_best(self, epoch: int) -> bool:
+        """Whether the weights kept at the best epoch are there, and whole."""
+        try:
+            self.best(epoch)
+        except KeyError:
+            return False
+        return True
+
     def _read_state(self, key: str) -> tuple[Progress, Tensors] | None:
         try:
             meta, tensors = _unpack(self._blobs.get(key))
             if meta["identity"] != self._identity:
                 return None
-            if meta["best_epoch"] is not None:
-                self.best(meta["best_epoch"])
         except KeyError:
+            return None
+        if meta["best_epoch"] is not None and not self.has_best(meta["best_epoch"]):
             return None
         history = {name: tuple(values) for name, values in meta["history"].items()}
         return Progress(meta["epoch"], history, meta["best_epoch"], meta["seconds"]), tensors

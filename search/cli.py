@@ -8,7 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli_options import (
+    RUNS,
+    Backend,
+    Debug,
+    Hypermodel,
+    Json,
+    Minutes,
+    Name,
+    Out,
+    Quiet,
+    Seed,
+    Set,
+    SlotsPerGpu,
+    StoreUrl,
+    Study,
+    Trials,
+    Workers,
+    load_record,
+    open_store,
+    store_url,
+)
 from search.spaces_cli import spaces_app
+from search.studies_cli import studies_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,43 +47,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-studies_app = typer.Typer(no_args_is_help=True, help="Studies: the catalog and the store.")
 app.add_typer(spaces_app, name="spaces")
 app.add_typer(studies_app, name="studies")
-
-Study = Annotated[str, typer.Argument(help="A study file, or the name of one in the catalog.")]
-Name = Annotated[str, typer.Argument(help="A study in the store.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder of all runs.")]
-StoreUrl = Annotated[
-    str | None,
-    typer.Option("--store", help="Database URL; by default sqlite:///OUT/studies.db.", metavar="URL"),
-]
-Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Workers; by default one a GPU, or one a core.")]
-SlotsPerGpu = Annotated[int, typer.Option(min=1, max=64, help="Workers that share a GPU.")]
-Backend = Annotated[
-    str | None,
-    typer.Option(help="Keras backend: tensorflow or jax. By default KERAS_BACKEND, or tensorflow."),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a key of the study file; repeatable.", metavar="SECTION.KEY=VALUE"),
-]
-Trials = Annotated[int | None, typer.Option(min=1, help="Configurations in all, those in the store included.")]
-Minutes = Annotated[float | None, typer.Option(min=0.01, help="Minutes of searching in all.")]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of training.")]
-Hypermodel = Annotated[
-    str | None,
-    typer.Option(
-        "--hypermodel",
-        help="A Keras Tuner hypermodel in place of the study's space and enqueued params.",
-        metavar="MODULE:BUILD",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", is_eager=True)]
-
-RUNS = Path("runs")
 
 
 @app.callback()
@@ -130,7 +117,8 @@ def status(
     """Studies in the store: trials by state, best so far, epochs spent, what each worker does now."""
     from search.status import standings, standings_text
 
-    found = standings(_store(out, store), name)
+    with open_store(out, store) as opened:
+        found = standings(opened, name)
     _print_json(*found) if json else _console().print(standings_text(found))
 
 
@@ -155,8 +143,8 @@ def leaderboard(
     from reports.leaderboard import leaderboard as make_leaderboard
     from reports.tables import print_table, to_json, to_markdown
 
-    opened = _store(out, store)
-    studies = [opened.load(name) for name in names]
+    with open_store(out, store) as opened:
+        studies = [opened.load(name) for name in names]
     table = comparison(studies, top, sort) if len(studies) > 1 else make_leaderboard(studies[0], top, sort)
     written = export(table, studies, csv, parquet, curves)
     if json or md:
@@ -208,7 +196,7 @@ def report(
     from reports.repository import write_repository_page
 
     path = to or out / name / ("report.md" if md else "report.html")
-    (write_repository_page if md else write_report)(_store(out, store).load(name), out / name, path)
+    (write_repository_page if md else write_report)(load_record(out, store, name), out / name, path)
     typer.echo(f"report: {path}")
 
 
@@ -223,7 +211,7 @@ def dashboard(
     """Browse trials in optuna-dashboard, on this machine only, read-only unless --write."""
     from reports.dashboard import serve
 
-    serve(_store_url(out, store), out, host=host, port=port, write=write)
+    serve(store_url(out, store), out, host=host, port=port, write=write)
 
 
 @app.command(epilog="Example: toprung explain digits 12")
@@ -237,7 +225,7 @@ def explain(
     """Why a trial was stopped or promoted: bracket, rung, its value, the cut-off, the competitors."""
     from search.explain import explanation, explanation_text
 
-    found = explanation(_store(out, store).load(name), trial)
+    found = explanation(load_record(out, store, name), trial)
     _print_json(found) if json else _console().print(explanation_text(found))
 
 
@@ -248,70 +236,6 @@ def doctor(backend: Backend = None, json: Json = False) -> None:
 
     findings = examine(_backend(backend))
     _print_json(findings) if json else _console().print(findings_text(findings))
-
-
-@studies_app.command("list", epilog="Example: toprung studies list")
-def studies_list(out: Out = RUNS, store: StoreUrl = None) -> None:
-    """The studies of the catalog, and those in the store."""
-    from spaces import catalog_names
-    from studies.plan import CATALOG
-
-    typer.echo("catalog: " + ", ".join(catalog_names(CATALOG)))
-    if store is not None or (out / "studies.db").exists():
-        typer.echo("store:   " + (", ".join(_store(out, store).names()) or "none yet"))
-
-
-@studies_app.command("show", epilog="Example: toprung studies show digits")
-def studies_show(study: Study) -> None:
-    """The text of a study of the catalog, to copy and change."""
-    from spaces import find
-    from studies.plan import CATALOG
-
-    typer.echo(find("study", study, CATALOG).read_text(encoding="utf-8"), nl=False)
-
-
-@studies_app.command("remove", epilog="Example: toprung studies remove digits --yes")
-def studies_remove(
-    name: Name,
-    out: Out = RUNS,
-    store: StoreUrl = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
-) -> None:
-    """Delete a study from the store, and its folder with checkpoints and models."""
-    from search.job import remove_study
-
-    _store(out, store).load(name)
-    if not yes:
-        typer.confirm(f"Delete the study {name} and everything in {out / name}?", abort=True)
-    remove_study(_store_url(out, store), name, out / name)
-    typer.echo(f"removed {name}")
-
-
-@studies_app.command("import", epilog="Example: toprung studies import old --from-optuna sqlite:///optuna.db")
-def studies_import(
-    name: Annotated[str, typer.Argument(help="What it is called in the store.")],
-    from_optuna: Annotated[
-        str | None, typer.Option("--from-optuna", help="An Optuna study.", metavar="URL[#STUDY]")
-    ] = None,
-    from_keras_tuner: Annotated[
-        Path | None, typer.Option("--from-keras-tuner", help="The project folder of a tuner.", metavar="DIR")
-    ] = None,
-    out: Out = RUNS,
-    store: StoreUrl = None,
-) -> None:
-    """Copy the finished trials of another program's study, to be browsed, compared and exported here."""
-    from studies.imports import import_keras_tuner, import_optuna, open_optuna
-    from studies.store import Store
-
-    if (from_optuna is None) == (from_keras_tuner is None):
-        raise typer.BadParameter("give --from-optuna or --from-keras-tuner")
-    with Store.open(_store_url(out, store)) as opened:
-        if from_optuna is not None:
-            count = import_optuna(opened, name, open_optuna(from_optuna))
-        else:
-            assert from_keras_tuner is not None
-            count = import_keras_tuner(opened, name, from_keras_tuner)
-    typer.echo(f"imported {name}: {count} trials; toprung leaderboard {name}")
 
 
 def main() -> None:
@@ -331,7 +255,7 @@ def _load(
     backend: str,
 ) -> LoadedStudy:
     from search.discovery import with_space
-    from search.models import check
+    from search.models import check_space
     from studies.plan import load_study
 
     overrides = list(changes or [])
@@ -340,7 +264,7 @@ def _load(
     overrides += [f"budget.minutes={float(minutes)}"] if minutes is not None else []
     overrides += [f"sampler.seed={seed}"] if seed is not None else []
     loaded = load_study(study, overrides)
-    check(loaded.space.model, loaded.space.parameters)
+    check_space(loaded.space, loaded.plan.space, loaded.path.parent)
     loaded, notes = with_space(loaded, backend)
     for note in notes:
         typer.echo(note, err=True)
@@ -350,25 +274,13 @@ def _load(
 def _options(out: Path, store: str | None, backend: str | None, workers: int | None, slots_per_gpu: int) -> Options:
     from search.job import Options
 
-    return Options(out, _store_url(out, store), _backend(backend), workers, slots_per_gpu)
+    return Options(out, store_url(out, store), _backend(backend), workers, slots_per_gpu)
 
 
 def _backend(name: str | None) -> str:
     from search.devices import choose_backend
 
     return choose_backend(name)
-
-
-def _store_url(out: Path, store: str | None) -> str:
-    from studies.store import sqlite_url
-
-    return store if store is not None else sqlite_url((out / "studies.db").absolute())
-
-
-def _store(out: Path, store: str | None) -> Any:
-    from studies.store import Store
-
-    return Store.open(_store_url(out, store), create=False, read_only=True)
 
 
 def _console() -> Console:

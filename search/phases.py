@@ -18,7 +18,7 @@ from search.errors import SearchError
 from search.evaluation import Candidate, opened_test_split, predictions, score
 from search.job import Job, clean_up
 from search.logbook import Logbook
-from search.retrain import Repetition, chosen, export, retrain
+from search.retrain import Repetition, chosen, export, restore, retrain
 from search.supervisor import Supervisor
 from studies.history import RETRAINED, test_attribute
 from studies.plan import StudyPlan
@@ -80,6 +80,7 @@ def conclude(job: Job, top: int) -> StudyRecord:
         raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
     unscored = _unscored(usable, job.plan)
     again = [trial for trial in usable[:top] if not _is_retrained(trial, record, job.plan)]
+    restore(unscored, job.recipe, job.blobs, job.pool, job.stop, job.observe)
     repetitions = _retrain(job, again)
     if unscored or repetitions:
         retrained = _score(job, unscored, repetitions)

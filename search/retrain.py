@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from search.blobs import Blobs
+from search.checkpoints import Checkpoints
 from search.errands import Errand, run_errands
 from search.evaluation import Candidate
 from search.messages import ExportJob, Task, TrainJob
@@ -60,6 +62,33 @@ def retrain(
     jobs = [_job(trial, plan, recipe, sizes, index) for trial in trials for index in repetitions]
     errands = run_errands(pool, jobs, stop, observe)
     return [_repetition(errand, job, plan) for errand, job in zip(errands, jobs, strict=True)]
+
+
+def restore(
+    trials: Sequence[TrialRecord],
+    recipe: Recipe,
+    blobs: Blobs,
+    pool: Pool,
+    stop: StopRequest,
+    observe: Callable[..., None],
+) -> None:
+    """Train trials again whose best weights are missing or damaged: their params and seeds give the same ones.
+
+    Args:
+        trials: Whose weights are wanted.
+        recipe: From a trial to a worker's task.
+        blobs: Where the weights lie.
+        pool: Who trains.
+        stop: Set when the user asks to end.
+        observe: Told of the progress.
+    """
+    jobs = []
+    for trial in trials:
+        task = recipe.task(trial)
+        if not Checkpoints(blobs, task.folder).has_best(trial.best_epoch or trial.epochs):
+            observe("message", text=f"trial {trial.number} is trained again: its weights are missing or damaged")
+            jobs.append(TrainJob(structure=recipe.structure(task.params), tasks=[task], to_epoch=trial.epochs))
+    run_errands(pool, jobs, stop, observe)
 
 
 def export(repetition: Repetition, pool: Pool, output: str) -> None:

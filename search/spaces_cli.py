@@ -42,11 +42,11 @@ def spaces_check(
     space: Annotated[str, typer.Argument(help="A space file, or a name in the catalog.")],
 ) -> None:
     """Check a space and draw its default configuration."""
-    from search.models import check
+    from search.models import check_space
     from spaces import load_space
 
     found = load_space(space)
-    check(found.model, found.parameters)
+    check_space(found, space)
     typer.echo(f"{space}: {len(found.parameters)} parameters, model {found.model}")
     for name, value in found.default().items():
         typer.echo(f"  {name} = {value!r}")

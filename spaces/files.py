@@ -44,8 +44,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         large = [f"{key}: whole numbers go to 10^12 (came {shown(value)})" for key, value in _large(data)]
     except RecursionError:
         raise InputError(where, ["is nested too deeply"]) from None
-    except ValueError as error:  # a TOMLDecodeError, or a number of more digits than Python reads
+    except tomllib.TOMLDecodeError as error:
         raise InputError(where, [f"is no TOML: {error}"]) from None
+    except ValueError:
+        raise InputError(where, ["holds a number of more digits than can be read"]) from None
     if large:
         raise InputError(where, large)
     return data

@@ -1,7 +1,9 @@
 """What every test finds as the first one did."""
 
+import importlib.util
 import sys
 
+import postgres as servers
 import pytest
 
 
@@ -11,3 +13,17 @@ def _plain_precision():
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server that runs."""
+    found = servers.programs()
+    if found is None or importlib.util.find_spec("psycopg") is None:
+        pytest.skip("no PostgreSQL server: apt-get install postgresql, pip install 'toprung[postgres]'")
+    server = servers.Server(found)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

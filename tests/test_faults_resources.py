@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from killing import children, wait_for
 from running import make_study, options, outcome, run, stored
+from search.run import run_study
 
 from reports.leaderboard import leaderboard
 from search.errors import SearchError
-from search.run import run_study
 from search.signals import StopRequest
 from studies.errors import StudyError
 from studies.plan import load_study

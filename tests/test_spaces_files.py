@@ -206,7 +206,7 @@ def test_a_file_that_is_no_toml_is_told_with_the_line(tmp_path, content, line):
 
 
 def test_a_number_of_more_digits_than_python_reads_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"is no TOML|whole numbers go to"):
+    with pytest.raises(InputError, match="holds a number of more digits than can be read"):
         read_toml(write(tmp_path, b"a = " + b"9" * 5000))
 
 

@@ -40,7 +40,6 @@ ABOUT = {
     "space": {"model": "mlp"},
     "data": {"hash": "abc", "n_train": 10},
 }
-SERVER = os.environ.get("TOPRUNG_TEST_POSTGRES")
 
 
 @pytest.fixture(scope="session")
@@ -59,12 +58,11 @@ def path(tmp_path, empty_store) -> Path:
 def url(request, path) -> str:
     if request.param == "sqlite":
         return sqlite_url(path)
-    if SERVER is None:
-        pytest.skip("TOPRUNG_TEST_POSTGRES names no database")
-    with Store.open(SERVER) as store:
+    server = request.getfixturevalue("postgres")
+    with Store.open(server.url) as store:
         for name in store.names():
             store.remove(name)
-    return SERVER
+    return server.url
 
 
 @pytest.fixture
@@ -76,7 +74,7 @@ def store(url):
 @pytest.fixture
 def optunas(store, url):
     """Optuna's own connection to the store."""
-    storage = optuna.storages.RDBStorage(url)
+    storage = optuna.storages.RDBStorage(url.replace("{", "{{").replace("}", "}}"))
     yield storage
     storage.remove_session()
     storage.engine.dispose()
@@ -872,6 +870,9 @@ def test_a_url_that_is_no_store_is_bad_input(tmp_path, monkeypatch, url, law):
     [
         "postgresql+psycopg://me:s3cret@127.0.0.1:1/a",
         "postgresql+psycopg:/me:s3cret@127.0.0.1",
+        "postgresql+psycopg:/127.0.0.1?password=s3cret",
+        "postgresql+psycopg://me@127.0.0.1:1/a?password=s3cret",
+        "postgresql+psycopg://me@127.0.0.1:1/a?sslpassword=s3cret",
         "mysql://me:s3cret@host/a",
         "postgresql+nodriver://me:s3cret@host/a",
     ],
@@ -882,15 +883,10 @@ def test_a_password_is_never_shown(url):
     assert "\n" not in str(error)
 
 
-def test_without_its_driver_postgresql_names_the_extra():
-    pytest.importorskip("sqlalchemy")
-    try:
-        import psycopg  # noqa: F401
-    except ImportError:
-        error = refusal(Store.open, "postgresql+psycopg://me@host/a")
-        assert (error.exit_code, "toprung[postgres]" in str(error)) == (3, True)
-    else:
-        pytest.skip("psycopg is installed")
+def test_without_its_driver_postgresql_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    error = refusal(Store.open, "postgresql+psycopg://me@host/a")
+    assert (error.exit_code, "toprung[postgres]" in str(error)) == (3, True)
 
 
 def test_an_error_behind_optunas_own_is_what_is_told():

@@ -10,7 +10,7 @@ import io
 import pickle
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,17 @@ CIFAR10: tuple[str, ...] = (
     "truck",
 )
 _BATCH = re.compile(r"data_batch_[1-9]\d*$")
-_ALLOWED = {"_reconstruct", "ndarray", "dtype"}
 _NUMPY = {"numpy", "numpy.core.multiarray", "numpy._core.multiarray"}
+_OPCODES = (
+    *(pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE),
+    *(pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS, pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS),
+    *(pickle.EMPTY_TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3, pickle.TUPLE),
+    *(pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.BINSTRING, pickle.SHORT_BINSTRING),
+    *(pickle.BINBYTES, pickle.SHORT_BINBYTES, pickle.BINUNICODE, pickle.SHORT_BINUNICODE),
+    *(pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE, pickle.BINGET, pickle.LONG_BINGET),
+    *(pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.REDUCE, pickle.BUILD),
+)
+"""What a batch is made of, as Python 2 pickled it or Python 3 does."""
 
 
 def is_cifar(names: Sequence[str]) -> bool:
@@ -66,9 +75,10 @@ def read_cifar(tree: Tree) -> Source:
 def _batch(where: str, content: bytes, labels: bytes) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Images of shape (rows, 32, 32, 3) and their labels."""
     found = _unpickled(where, content)
-    data, numbers = found.get(b"data"), found.get(labels)
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3072,):
-        came = f"shape {data.shape}, {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
+    held, numbers = found.get(b"data"), found.get(labels)
+    data = held.rows if isinstance(held, _Bytes) else None
+    if data is None or data.shape[1:] != (3072,):
+        came = type(held).__name__ if data is None else f"shape {data.shape}, {data.dtype}"
         raise SearchError(f"{where}: data must be rows of 3072 bytes ({came} came)")
     if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
         raise SearchError(f"{where}: {labels.decode()} must be a list of whole numbers")
@@ -88,7 +98,9 @@ def _fine_names(tree: Tree) -> tuple[str, ...]:
 def _unpickled(where: str, content: bytes) -> dict[bytes, Any]:
     """The content of a pickle that may hold plain values and arrays of numbers, and nothing else."""
     try:
-        found = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+        found = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    except KeyError as opcode:
+        raise SearchError(f"{where}: cannot be read as a CIFAR batch (it holds what none does: {opcode})") from None
     except Exception as problem:  # a damaged pickle may raise anything
         raise SearchError(f"{where}: cannot be read as a CIFAR batch ({problem})") from None
     if not isinstance(found, dict):
@@ -96,19 +108,42 @@ def _unpickled(where: str, content: bytes) -> dict[bytes, Any]:
     return found
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Can rebuild arrays; a pickle that names anything else, such as a function to call, is refused."""
+class _Unpickler(pickle._Unpickler):
+    """Knows dictionaries, lists, texts, whole numbers and arrays of bytes; whatever else a pickle asks for is refused.
+
+    It is Python's own in Python, for the one in C reserves as much memory as a pickle of ten bytes tells it to. The
+    arrays are made here, not by what NumPy would have a pickle call.
+    """
+
+    dispatch: ClassVar = {ord(code): pickle._Unpickler.dispatch[ord(code)] for code in _OPCODES}
 
     def find_class(self, module: str, name: str) -> Any:
-        if module not in _NUMPY or name not in _ALLOWED:
+        if module not in _NUMPY or name not in _STAND_INS:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which no CIFAR batch does: refused")
-        if name == "_reconstruct":
-            return _empty_array
-        return getattr(np, name)
+        return _STAND_INS[name]
 
 
-def _empty_array(kind: type[np.ndarray[Any, Any]], shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
-    """What numpy's `_reconstruct` does with the arguments that numpy itself pickles."""
-    if kind is not np.ndarray or shape != (0,):
-        raise pickle.UnpicklingError("an array must be pickled as numpy does")
-    return np.ndarray((0,), np.int8)
+class _Bytes:
+    """Stands in for an array while it is unpickled."""
+
+    def __init__(self, kind: object, shape: object, code: object) -> None:
+        self.rows: NDArray[np.uint8] = np.empty(0, np.uint8)
+
+    def __setstate__(self, state: tuple[object, tuple[int, ...], object, bool, bytes]) -> None:
+        _, shape, kind, by_columns, data = state
+        if not isinstance(kind, _Kind) or kind.code not in ("u1", b"u1"):
+            raise pickle.UnpicklingError("its arrays must be of uint8")
+        self.rows = np.frombuffer(data, np.uint8).reshape(shape, order="F" if by_columns else "C")
+
+
+class _Kind:
+    """Stands in for an array's type."""
+
+    def __init__(self, code: object, *_: object) -> None:
+        self.code = code
+
+    def __setstate__(self, state: object) -> None:
+        """Byte order and the like, which bytes have none of."""
+
+
+_STAND_INS = {"_reconstruct": _Bytes, "dtype": _Kind, "ndarray": None}

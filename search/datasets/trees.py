@@ -16,12 +16,14 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from search.datasets.arrays import BYTES_LIMIT
 from search.errors import SearchError
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FILES_LIMIT = 200_000
+_DESCRIPTION_LIMIT = 2**20
 _RATIO_LIMIT, _RATIO_FREE_BYTES = 100, 100 * 2**20  # small archives of flat colours shrink more than bombs do
 _DAMAGED = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
 
@@ -114,7 +116,8 @@ def _archive(
             total += size
             _refuse_bomb(path, len(names), total)
     except _DAMAGED as problem:
-        raise SearchError(f"{path}: cannot be read as an archive ({problem})") from None
+        reason = str(problem).partition("\n")[0].rstrip(":")  # below it, tarfile lists all it has tried
+        raise SearchError(f"{path}: cannot be read as an archive ({reason})") from None
     if len(set(names)) < len(names):
         raise SearchError(f"{path}: holds two files of one name")
     return Tree(str(path), _visible(names), lambda wanted: _guarded(path, read(path, wanted)))
@@ -168,8 +171,20 @@ def _read_zip(path: Path, wanted: Collection[str]) -> Contents:
                 yield name, archive.read(info)
 
 
+class _Member(tarfile.TarInfo):
+    """A member of a tar; one that only describes the next is read whole by `tarfile`, and must be small for that."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The member that a header announces."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type not in tarfile.REGULAR_TYPES and member.size > _DESCRIPTION_LIMIT:
+            raise RuntimeError(f"a header of {member.size} bytes; at most {_DESCRIPTION_LIMIT} are read")
+        return member
+
+
 def _tar_members(path: Path) -> Iterator[tuple[str, int]]:
-    with tarfile.open(path) as archive:
+    with tarfile.open(path, tarinfo=_Member) as archive:
         for member in archive:
             if not (member.isfile() or member.isdir()) or member.issparse():
                 raise SearchError(f"{path}: {member.name}: links and devices are refused; pack plain files")
@@ -178,7 +193,7 @@ def _tar_members(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def _read_tar(path: Path, wanted: Collection[str]) -> Contents:
-    with tarfile.open(path) as archive:
+    with tarfile.open(path, tarinfo=_Member) as archive:
         for member in archive:
             file = archive.extractfile(member) if member.isfile() else None
             if file and (name := _safe(path, member.name)) in wanted:

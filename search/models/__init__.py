@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from search.errors import SearchError
 from search.models.fitness import AUGMENTATION, check_rows
+from spaces import CATALOG, find, shown_path
 from spaces.errors import did_you_mean, shown
-from spaces.space import HYPERMODEL
+from spaces.space import HYPERMODEL, Space
 
 if TYPE_CHECKING:
     from search.models.parts import Task
@@ -103,6 +104,22 @@ def check(name: str, parameter_names: Iterable[str]) -> None:
     ]
     if problems:
         raise SearchError("\n  ".join([f"{len(problems)} problems", *problems] if len(problems) > 1 else problems))
+
+
+def check_space(space: Space, name_or_path: str, folder: Path | None = None) -> None:
+    """Refuse a space whose family of models there is not, or does not know its parameters; names its file.
+
+    Args:
+        space: What was read.
+        name_or_path: In the catalog, or of a file.
+        folder: Where a relative path begins; the current one by default.
+    Raises:
+        SearchError: Every problem at once.
+    """
+    try:
+        check(space.model, space.parameters)
+    except SearchError as error:
+        raise SearchError(f"{shown_path(find('space', name_or_path, CATALOG, folder))}: {error}") from None
 
 
 def is_custom(name: str) -> bool:

@@ -1,8 +1,7 @@
 """Reading and writing a database in whole transactions."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -28,17 +27,24 @@ class Access:
         self.engine = engine
         self._reader = engine.execution_options(**database.reading)
 
-    @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """A session whose queries all see the same moment, and that waits for no writer.
+    def read(self, query: Callable[[Session], Answer]) -> Answer:
+        """Ask in a session whose queries all see the same moment, and that waits for no writer.
+
+        Args:
+            query: Is given the session; it may be asked again where the server went away meanwhile.
+
+        Returns:
+            What the query returns.
 
         Raises:
             StudyError: The database cannot be read.
         """
-        with explained(self.database.place, self.database.secret):
-            self.database.check()
+
+        def once(_again: bool) -> Answer:
             with Session(self._reader) as session:
-                yield session
+                return query(session)
+
+        return self._patiently(once)
 
     def write(self, change: Callable[[Session, bool], Answer]) -> Answer:
         """Make a change in one transaction: all of it, or nothing.
@@ -53,14 +59,22 @@ class Access:
         Raises:
             StudyError: The database cannot be written.
         """
+
+        def once(again: bool) -> Answer:
+            with Session(self.engine) as session, session.begin():
+                return change(session, again)
+
+        return self._patiently(once)
+
+    def _patiently(self, once: Callable[[bool], Answer]) -> Answer:
+        """Do something, again and again while the server is away, and say whether it is another try."""
         deadline = time.monotonic() + self.database.patience_seconds
         pause, again = 0.5, False
-        with explained(self.database.place, self.database.secret):
+        with explained(self.database.place, self.database.secrets):
             while True:
                 try:
                     self.database.check()
-                    with Session(self.engine) as session, session.begin():
-                        return change(session, again)
+                    return once(again)
                 except SQLAlchemyError as error:
                     if not disconnected(error) or time.monotonic() > deadline:
                         raise

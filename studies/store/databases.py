@@ -1,6 +1,6 @@
 """What the two kinds of database have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import URL, Engine, make_url
@@ -24,14 +24,14 @@ class Database(Protocol):
 
     Attributes:
         place: How messages name it; never with a password.
-        secret: The password, to be kept out of messages.
+        secrets: Passwords, to be kept out of messages.
         url: For Optuna and SQLAlchemy.
         patience_seconds: How long it may be away during a run.
         reading: Execution options of connections that only read.
     """
 
     place: str
-    secret: str
+    secrets: Sequence[str]
     url: URL
     patience_seconds: float
     reading: Mapping[str, Any]
@@ -52,6 +52,16 @@ class Database(Protocol):
         """Take the lock of a study; raises `locks.Held` where another process has it."""
 
 
+def has_password(url: str) -> bool:
+    """Whether a URL of a store holds a secret.
+
+    Raises:
+        StudyError: It is no URL.
+    """
+    address = parse(url)
+    return address.password is not None or not {"password", "sslpassword"}.isdisjoint(address.query)
+
+
 def parse(url: str) -> URL:
     """A URL in its parts.
 
@@ -61,6 +71,6 @@ def parse(url: str) -> URL:
     try:
         return make_url(url)
     except (ArgumentError, ValueError):
-        shown = url if "@" not in url else "the value of --store"
+        shown = "the value of --store" if "@" in url or "password" in url else url
         law = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
         raise StudyError(f"{shown}: is not the URL of a store; {law}") from None

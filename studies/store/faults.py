@@ -1,15 +1,16 @@
 """What a database's own complaints mean to a user."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from studies.errors import StudyError
 
 BUSY_SECONDS = 60.0
+_AWAY = ("08", "57P01", "57P02", "57P03")  # PostgreSQL's codes of lost connections and of servers that end or start
 
 _SQLITE_LAWS = {
     "SQLITE_BUSY": f"locked by another program for more than {BUSY_SECONDS:.0f} s; "
@@ -27,21 +28,43 @@ _SQLITE_LAWS = {
 
 
 @contextmanager
-def explained(place: str, secret: str = "") -> Iterator[None]:
+def explained(place: str, secrets: Iterable[str] = ()) -> Iterator[None]:
     """Turn whatever a database raises inside into one line about it.
 
     Args:
         place: The file or the address (without password) that the line begins with.
-        secret: A password, to be kept out of the line.
+        secrets: Passwords, to be kept out of the line.
 
     Raises:
         StudyError: With exit code 3.
     """
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError) as error:
-        line = f"{place}: {meaning(error)}"
-        raise StudyError(line.replace(secret, "***") if secret else line, exit_code=3) from error
+    except (SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        reason = meaning(error)
+        for secret in secrets:
+            reason = reason.replace(secret, "***")
+        raise StudyError(f"{place}: {reason}", exit_code=3) from error
+
+
+@contextmanager
+def told_damage(place: str, study: str) -> Iterator[None]:
+    """Turn what readers raise over values that nobody wrote into one line: SQLite does not notice a flipped bit.
+
+    Args:
+        place: The file or the address (without password) that the line begins with.
+        study: Whose values are read.
+
+    Raises:
+        StudyError: With exit code 3.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        law = "restore a copy of the store, or remove the study"
+        raise StudyError(
+            f'{place}: the study "{study}" is damaged; {law} ({_first_line(error)})', exit_code=3
+        ) from error
 
 
 def meaning(error: BaseException) -> str:
@@ -51,19 +74,25 @@ def meaning(error: BaseException) -> str:
         code = getattr(cause, "sqlite_errorname", "") or ""
         laws = (law for name, law in _SQLITE_LAWS.items() if code.startswith(name))
         return f"{next(laws, 'the database refused')} ({_first_line(cause)})"
+    if isinstance(cause, UnicodeDecodeError):  # of a text, or of what SQLite itself says about a damaged schema
+        return f"{_SQLITE_LAWS['SQLITE_CORRUPT']} ({_first_line(cause)})"
     if isinstance(cause, OSError):
         return cause.strerror or _first_line(cause)
     return f"the database server refused or cannot be reached ({_first_line(cause)})"
 
 
 def disconnected(error: BaseException) -> bool:
-    """Whether a server went away: worth waiting for, unlike a refusal."""
+    """Whether a server went away, shuts down or starts: worth waiting for, unlike a refusal.
+
+    Source:
+        https://www.postgresql.org/docs/current/errcodes-appendix.html; what a server never answered has no code.
+    """
     while isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
-    if not isinstance(error, DBAPIError) or isinstance(error.orig, sqlite3.Error):
+    if not isinstance(error, OperationalError | InterfaceError) or isinstance(error.orig, sqlite3.Error):
         return False
-    unanswered = type(error.orig).__name__ in ("OperationalError", "InterfaceError", "AdminShutdown")
-    return error.connection_invalidated or unanswered
+    code = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or not code or code.startswith(_AWAY)
 
 
 def _cause(error: BaseException) -> BaseException:

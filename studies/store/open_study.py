@@ -14,9 +14,10 @@ from studies.errors import StudyError
 from studies.history import FIXED, PAUSED, packed, study_record, unpacked
 from studies.locks import Held
 from studies.records import Direction, Params, StudyRecord, TrialRecord, TrialState
-from studies.store import tables
+from studies.store import formats, tables
 from studies.store.access import Access
 from studies.store.databases import Lock
+from studies.store.faults import told_damage
 from studies.store.reading import no_garbage, read_trials
 
 _FINAL = {
@@ -102,7 +103,7 @@ class OpenStudy:
         """
 
         def change(session: Session, again: bool) -> list[Any]:
-            self._confirm(session, again)
+            self._confirm(session)
             return [one(session, again) for one in changes]
 
         return self._access.write(change)
@@ -186,9 +187,12 @@ class OpenStudy:
         Raises:
             StudyError: The store cannot be read, or the study is gone.
         """
-        with self._access.reading() as session:
+
+        def query(session: Session) -> Any:
             self._confirm_still_there(session)
             return attribute_of(session, self._study_id, key)
+
+        return self._access.read(query)
 
     def load(self) -> StudyRecord:
         """The study as the store has it now.
@@ -196,9 +200,12 @@ class OpenStudy:
         Raises:
             StudyError: The store cannot be read, or the study is gone.
         """
-        with self._access.reading() as session:
+
+        def query(session: Session) -> StudyRecord:
             self._confirm_still_there(session)
-            return read_study(session, self.name, self._study_id)
+            return read_study(session, self._place, self.name, self._study_id)
+
+        return self._access.read(query)
 
     def records(self) -> list[TrialRecord]:
         """Its trials as the store has them now, by number, in one bulk read."""
@@ -214,12 +221,12 @@ class OpenStudy:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _confirm(self, session: Session, again: bool) -> None:
-        if again:  # the server was away, and may have given our lock to someone else
-            try:
-                self._lock.check()
-            except Held as holder:
-                raise StudyError(f'{self._place}: {holder} took over the study "{self.name}"', 3) from None
+    def _confirm(self, session: Session) -> None:
+        """See that the study is still ours: a server that was away may have given our lock to someone else."""
+        try:
+            self._lock.check()
+        except Held as holder:
+            raise StudyError(f'{self._place}: {holder} took over the study "{self.name}"', 3) from None
         self._confirm_still_there(session)
 
     def _confirm_still_there(self, session: Session) -> None:
@@ -253,12 +260,17 @@ def attribute_of(session: Session, study_id: int, key: str) -> Any:
     return unpacked(value) if isinstance(value, str) and value[:1] in "[{" else value
 
 
-def read_study(session: Session, name: str, study_id: int) -> StudyRecord:
-    """A study as the database has it."""
-    direction: Direction = "minimize"
-    if tables.study_direction(session, study_id) == StudyDirection.MAXIMIZE:
-        direction = "maximize"
-    attributes = tables.study_attributes(session, study_id)
-    metric = tables.metric_name(session, study_id)
-    with no_garbage():
+def read_study(session: Session, place: str, name: str, study_id: int) -> StudyRecord:
+    """A study as the database has it.
+
+    Raises:
+        StudyError: Another version of toprung wrote it, or what it holds is damaged (exit code 3).
+    """
+    with told_damage(place, name), no_garbage():
+        direction: Direction = "minimize"
+        if tables.study_direction(session, study_id) == StudyDirection.MAXIMIZE:
+            direction = "maximize"
+        attributes = tables.study_attributes(session, study_id)
+        formats.refuse_newer(attributes.get(formats.KEY), place, name)
+        metric = tables.metric_name(session, study_id)
         return study_record(name, attributes, direction, metric, read_trials(session, study_id))

@@ -5,7 +5,7 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Engine, text
@@ -38,9 +38,9 @@ class ServerDatabase:
     reading: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ"}  # all queries see one moment
 
     def __init__(self, url: URL, read_only: bool = False) -> None:
-        self.url = url
-        self.place = url.render_as_string(hide_password=True)
-        self.secret = str(url.password or "")
+        self.url = _with_password_in_its_place(url)
+        self.secrets: Sequence[str] = tuple(filter(None, [str(self.url.password or ""), *_texts(url, "sslpassword")]))
+        self.place = _without_secrets(self.url).render_as_string(hide_password=True)
         self._read_only = read_only
 
     def prepare(self, create: bool) -> None:
@@ -80,6 +80,22 @@ class ServerDatabase:
     def lock(self, engine: Engine, study: str) -> "ServerLock":
         """Take the lock of a study."""
         return ServerLock(engine, study).take()
+
+
+def _with_password_in_its_place(url: URL) -> URL:
+    """The URL with a password that was written as `?password=...` where SQLAlchemy knows it and hides it."""
+    given = _texts(url, "password")
+    return url.difference_update_query(["password"]).set(password=given[-1]) if given else url
+
+
+def _without_secrets(url: URL) -> URL:
+    hidden = {name: "***" for name in url.query if name == "sslpassword"}
+    return url.update_query_dict(hidden) if hidden else url
+
+
+def _texts(url: URL, name: str) -> tuple[str, ...]:
+    found = url.query.get(name, ())
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 class ServerLock:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -58,7 +58,7 @@ class SQLiteDatabase:
     def __init__(self, url: URL, read_only: bool = False) -> None:
         self.path = path_of(url)
         self.place = str(self.path)
-        self.secret = ""
+        self.secrets: Sequence[str] = ()
         self.url = make_url(sqlite_url(self.path))
         self._read_only = read_only
         self._stat: os.stat_result | None = None

@@ -22,7 +22,7 @@ from studies.errors import StudyError
 from studies.history import packed, unpacked
 from studies.locks import Held
 from studies.records import Direction, StudyRecord
-from studies.store import tables
+from studies.store import formats, tables
 from studies.store.access import Access, Answer
 from studies.store.bulk import BulkStorage
 from studies.store.databases import Database, Lock, parse
@@ -58,7 +58,7 @@ class Store:
         address = parse(url)
         kind = SQLiteDatabase if address.get_backend_name() == "sqlite" else ServerDatabase
         database: Database = kind(address, read_only)
-        with explained(database.place, database.secret):
+        with explained(database.place, database.secrets):
             database.prepare(create and not read_only)
             _refuse_other_schema(database, create and not read_only)
             engine = create_engine(database.url, **database.options())
@@ -69,7 +69,7 @@ class Store:
     def storage(self) -> BulkStorage:
         """Optuna's view of the store, for Optuna's own tools; made when it is first asked for."""
         database = self._access.database
-        with explained(self._place, database.secret):
+        with explained(self._place, database.secrets):
             return BulkStorage.over(self._access.engine, _template(database), database.options())
 
     def view(self, describe: Describe) -> View:
@@ -79,15 +79,14 @@ class Store:
             describe: What to show of a study beside what is stored.
         """
         database = self._access.database
-        with explained(self._place, database.secret):
+        with explained(self._place, database.secrets):
             view = View.over(self._access.engine, _template(database), database.options())
         view.describe = describe
         return view
 
     def names(self) -> tuple[str, ...]:
         """The names of all studies, oldest first."""
-        with self._access.reading() as session:
-            return tables.study_names(session)
+        return self._access.read(tables.study_names)
 
     def load(self, name: str) -> StudyRecord:
         """A study with all its trials, in one bulk read.
@@ -95,8 +94,7 @@ class Store:
         Raises:
             StudyError: There is none of that name, or the store cannot be read.
         """
-        with self._access.reading() as session:
-            return read_study(session, name, self._find(session, name))
+        return self._access.read(lambda session: read_study(session, self._place, name, self._find(session, name)))
 
     def attribute(self, name: str, key: str) -> Any:
         """A user attribute of a study, as it was set; None if it never was.
@@ -104,8 +102,7 @@ class Store:
         Raises:
             StudyError: There is no such study, or the store cannot be read.
         """
-        with self._access.reading() as session:
-            return attribute_of(session, self._find(session, name), key)
+        return self._access.read(lambda session: attribute_of(session, self._find(session, name), key))
 
     def optuna(self, name: str) -> optuna.Study:
         """The study as Optuna's own tools take it, with an empty cache.
@@ -113,9 +110,8 @@ class Store:
         Raises:
             StudyError: There is none of that name, or the store cannot be read.
         """
-        with self._access.reading() as session:
-            self._find(session, name)
-        with explained(self._place):
+        self._access.read(lambda session: self._find(session, name))
+        with explained(self._place, self._access.database.secrets):
             return optuna.load_study(study_name=name, storage=self.storage)
 
     def begin(
@@ -139,7 +135,8 @@ class Store:
             resumed = study_id is not None
             if study_id is None:
                 study_id = tables.add_study(session, name, direction, about["monitor"])
-                born = {"uuid": uuid.uuid4().hex, "created": datetime.now(UTC).isoformat()}
+                now = datetime.now(UTC).isoformat()
+                born = {"uuid": uuid.uuid4().hex, "created": now, formats.KEY: formats.CURRENT}
                 tables.put_study_attributes(session, study_id, {**born, "fingerprint": packed(fingerprint)})
             self._refuse_differences(session, study_id, name, direction, fingerprint)
             told = {key: packed(value) for key, value in about.items()}
@@ -193,7 +190,7 @@ class Store:
 
     def _lock(self, name: str) -> Lock:
         try:
-            with explained(self._place, self._access.database.secret):
+            with explained(self._place, self._access.database.secrets):
                 return self._access.database.lock(self._access.engine, name)
         except Held as holder:
             law = "wait for it or stop it"
@@ -210,6 +207,7 @@ class Store:
         self, session: Session, study_id: int, name: str, direction: Direction, fingerprint: Mapping[str, Any]
     ) -> None:
         kept = tables.study_attribute(session, study_id, "fingerprint")
+        formats.refuse_newer(tables.study_attribute(session, study_id, formats.KEY), self._place, name)
         if kept is None:
             raise StudyError(f'{self._place}: the study "{name}" was not made by toprung; choose another name')
         lines = differences(unpacked(kept), json.loads(json.dumps(fingerprint)))
@@ -223,6 +221,7 @@ class Store:
         uuid = tables.study_attribute(session, study_id, "uuid")
         if uuid is None:
             raise StudyError(f'{self._place}: the study "{name}" was not made by toprung; it can only be read')
+        formats.refuse_newer(tables.study_attribute(session, study_id, formats.KEY), self._place, name)
         return OpenStudy(self._access, lock, name, study_id, uuid, resumed)
 
 

@@ -20,8 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from studies.errors import StudyError
 from studies.history import test_columns
 from studies.records import StudyRecord
+from studies.store import formats
 from studies.store.bulk import BulkStorage
 from studies.store.open_study import read_study
 
@@ -96,7 +98,9 @@ class View(BulkStorage):
         """All studies, whose system attributes hold what is shown of them; what only machines read is left out."""
         studies = super().get_all_studies()
         for study in studies:
-            study.user_attrs = {key: value for key, value in study.user_attrs.items() if not _is_packed(value)}
+            told = {key: value for key, value in study.user_attrs.items() if not _is_packed(value)}
+            told.pop(formats.KEY, None)
+            study.user_attrs = told
             study.system_attrs = self._completed(study._study_id, study.system_attrs)  # type: ignore[assignment]
         return studies
 
@@ -197,9 +201,11 @@ class View(BulkStorage):
     def _make(self, study_id: int, attributes: Mapping[str, Any]) -> _Made:
         begun = time.monotonic()
         name = self.get_study_name_from_id(study_id)
-        with Session(self.engine) as session:
-            record = read_study(session, name, study_id)
-        exhibit = self.describe(record)
+        try:
+            with Session(self.engine) as session:
+                exhibit = self.describe(read_study(session, "the store", name, study_id))
+        except StudyError:  # of a newer toprung, or damaged: what Optuna sees of it is shown all the same
+            exhibit = Exhibit()
         spent = time.monotonic() - begun
         return _Made(exhibit, attributes, begun + max(FRESH_SECONDS, spent / MOST_LOAD))
 

@@ -1,0 +1,86 @@
+"""Arguments and options that several verbs of the command line share, and the store that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from studies.records import StudyRecord
+    from studies.store import Store
+
+Study = Annotated[str, typer.Argument(help="A study file, or the name of one in the catalog.")]
+Name = Annotated[str, typer.Argument(help="A study in the store.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder of all runs.")]
+
+
+def _without_password(context: typer.Context, parameter: typer.CallbackParam, url: str | None) -> str | None:
+    """Refuse a password among the arguments of a process, which every user of the machine can list."""
+    from search.errors import SearchError
+    from studies.store import has_password
+
+    source = context.get_parameter_source(parameter.name or "")
+    if url is not None and source is not None and source.name == "COMMANDLINE" and has_password(url):
+        law = "put it into ~/.pgpass or PGPASSWORD, or the whole URL into the environment as TOPRUNG_STORE"
+        raise SearchError(f"--store: every user of this machine can see a password among the arguments; {law}")
+    return url
+
+
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="Database URL; by default sqlite:///OUT/studies.db.",
+        metavar="URL",
+        envvar="TOPRUNG_STORE",
+        callback=_without_password,
+    ),
+]
+Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Workers; by default one a GPU, or one a core.")]
+SlotsPerGpu = Annotated[int, typer.Option(min=1, max=64, help="Workers that share a GPU.")]
+Backend = Annotated[
+    str | None,
+    typer.Option(help="Keras backend: tensorflow or jax. By default KERAS_BACKEND, or tensorflow."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key of the study file; repeatable.", metavar="SECTION.KEY=VALUE"),
+]
+Trials = Annotated[int | None, typer.Option(min=1, help="Configurations in all, those in the store included.")]
+Minutes = Annotated[float | None, typer.Option(min=0.01, help="Minutes of searching in all.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the sampler and of training.")]
+Hypermodel = Annotated[
+    str | None,
+    typer.Option(
+        "--hypermodel",
+        help="A Keras Tuner hypermodel in place of the study's space and enqueued params.",
+        metavar="MODULE:BUILD",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", is_eager=True)]
+
+RUNS = Path("runs")
+
+
+def store_url(out: Path, store: str | None) -> str:
+    """The URL of the store that a command means."""
+    from studies.store import sqlite_url
+
+    return store if store is not None else sqlite_url((out / "studies.db").absolute())
+
+
+def load_record(out: Path, store: str | None, name: str) -> StudyRecord:
+    """A study in the store, with all its trials."""
+    with open_store(out, store) as opened:
+        return opened.load(name)
+
+
+def open_store(out: Path, store: str | None) -> Store:
+    """The store, for reading."""
+    from studies.store import Store
+
+    return Store.open(store_url(out, store), create=False, read_only=True)

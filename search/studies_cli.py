@@ -1,0 +1,77 @@
+"""The verbs of `toprung studies`: the catalog and the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli_options import RUNS, Name, Out, StoreUrl, Study, load_record, open_store, store_url
+
+studies_app = typer.Typer(no_args_is_help=True, help="Studies: the catalog and the store.")
+
+
+@studies_app.command("list", epilog="Example: toprung studies list")
+def studies_list(out: Out = RUNS, store: StoreUrl = None) -> None:
+    """The studies of the catalog, and those in the store."""
+    from spaces import catalog_names
+    from studies.plan import CATALOG
+
+    typer.echo("catalog: " + ", ".join(catalog_names(CATALOG)))
+    if store is not None or (out / "studies.db").exists():
+        with open_store(out, store) as opened:
+            typer.echo("store:   " + (", ".join(opened.names()) or "none yet"))
+
+
+@studies_app.command("show", epilog="Example: toprung studies show digits")
+def studies_show(study: Study) -> None:
+    """The text of a study of the catalog, to copy and change."""
+    from spaces import find
+    from studies.plan import CATALOG
+
+    typer.echo(find("study", study, CATALOG).read_text(encoding="utf-8"), nl=False)
+
+
+@studies_app.command("remove", epilog="Example: toprung studies remove digits --yes")
+def studies_remove(
+    name: Name,
+    out: Out = RUNS,
+    store: StoreUrl = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Delete a study from the store, and its folder with checkpoints and models."""
+    from search.job import remove_study
+
+    load_record(out, store, name)
+    if not yes:
+        typer.confirm(f"Delete the study {name} and everything in {out / name}?", abort=True)
+    remove_study(store_url(out, store), name, out / name)
+    typer.echo(f"removed {name}")
+
+
+@studies_app.command("import", epilog="Example: toprung studies import old --from-optuna sqlite:///optuna.db")
+def studies_import(
+    name: Annotated[str, typer.Argument(help="What it is called in the store.")],
+    from_optuna: Annotated[
+        str | None, typer.Option("--from-optuna", help="An Optuna study.", metavar="URL[#STUDY]")
+    ] = None,
+    from_keras_tuner: Annotated[
+        Path | None, typer.Option("--from-keras-tuner", help="The project folder of a tuner.", metavar="DIR")
+    ] = None,
+    out: Out = RUNS,
+    store: StoreUrl = None,
+) -> None:
+    """Copy the finished trials of another program's study, to be browsed, compared and exported here."""
+    from studies.imports import import_keras_tuner, import_optuna, open_optuna
+    from studies.store import Store
+
+    if (from_optuna is None) == (from_keras_tuner is None):
+        raise typer.BadParameter("give --from-optuna or --from-keras-tuner")
+    with Store.open(store_url(out, store)) as opened:
+        if from_optuna is not None:
+            count = import_optuna(opened, name, open_optuna(from_optuna))
+        else:
+            assert from_keras_tuner is not None
+            count = import_keras_tuner(opened, name, from_keras_tuner)
+    typer.echo(f"imported {name}: {count} trials; toprung leaderboard {name}")
