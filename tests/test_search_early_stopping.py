@@ -63,7 +63,7 @@ def test_every_other_trial_ends_as_ever(undisturbed):
             assert trial.reason == f"early stopping after {trial.epochs} epochs, outranked at its rung"
 
 
-@pytest.mark.parametrize("epochs", [20, 150])
+@pytest.mark.parametrize("epochs", [20, pytest.param(150, marks=pytest.mark.slow)])
 def test_an_interrupted_search_ends_as_the_undisturbed_one(undisturbed, tmp_path, epochs):
     path, seen, stop = early_study(tmp_path), [], StopRequest()
 
@@ -77,7 +77,7 @@ def test_an_interrupted_search_ends_as_the_undisturbed_one(undisturbed, tmp_path
     assert outcome(run(path, tmp_path / "runs")) == outcome(undisturbed)
 
 
-@pytest.mark.parametrize("mode", ["none", "stop"])
+@pytest.mark.parametrize("mode", ["none", pytest.param("stop", marks=pytest.mark.slow)])
 def test_without_promotion_a_trial_that_stops_early_is_judged_and_completed_too(tmp_path, mode):
     record = run(early_study(tmp_path), tmp_path / "runs", f"hyperband.mode={mode}", "budget.trials=6")
     early = [trial for trial in record.trials if stopped(trial)]

@@ -38,7 +38,7 @@ def steps(blobs, trial=0):
     "changes",
     [
         {},
-        {"batch_norm": True},
+        pytest.param({"batch_norm": True}, marks=pytest.mark.slow),
         {"optimizer": "sgd", "momentum": 0.9, "schedule": "step", "schedule_every": 3, "schedule_unit": "step"},
     ],
     ids=["dropout", "batch_norm", "schedule"],
@@ -91,6 +91,7 @@ def test_a_recorded_trial_goes_on_after_a_kill_without_a_gap_or_a_double(blobs):
         assert mine == pytest.approx(other, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_data_too_large_for_the_device_is_recorded_too(blobs):
     params = PARAMS | {"class_weight": "balanced"}
     streamed = train(make_trainer(blobs, resident_bytes=0), 2, params)
@@ -100,6 +101,7 @@ def test_data_too_large_for_the_device_is_recorded_too(blobs):
         assert mine == pytest.approx(other, rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_of_several_seeds_the_first_is_recorded(blobs):
     train(make_trainer(blobs), 2, seeds=2)
     train(make_trainer(blobs), 2, trial=1)

@@ -421,7 +421,7 @@ def test_waiting_is_that_of_keras_s_callbacks_in_fit(blobs, waits):
         assert min(history["learning_rate"]) < 0.2
 
 
-@pytest.mark.parametrize("cut", [2, 5])
+@pytest.mark.parametrize("cut", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_trial_that_waits_goes_on_after_a_kill_as_if_there_had_been_none(blobs, cut):
     waits = {"early_stopping": ON_ACCURACY, "plateau": Plateau(monitor="val_accuracy", patience=1, factor=0.5)}
     params = PARAMS | {"learning_rate": 0.2}
@@ -433,6 +433,7 @@ def test_a_trial_that_waits_goes_on_after_a_kill_as_if_there_had_been_none(blobs
     assert train(make_trainer(blobs, **waits), 14, params, trial=1, known=len(whole)) == []
 
 
+@pytest.mark.slow
 def test_the_seeds_of_a_trial_wait_together(blobs):
     """Their mean decides when the trial ends and when its rate falls."""
     waits = {"early_stopping": ON_ACCURACY, "plateau": Plateau(monitor="val_accuracy", patience=1, factor=1e-9)}
