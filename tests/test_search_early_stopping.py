@@ -7,6 +7,7 @@ from search.errors import Interrupted
 from search.explain import explanation
 from search.retrain import epochs_for
 from search.signals import StopRequest
+from studies.plan import Retrain
 from studies.records import TrialRecord
 
 EARLY = (
@@ -91,5 +92,5 @@ def test_without_promotion_a_trial_that_stops_early_is_judged_and_completed_too(
 
 def test_retraining_with_another_seed_may_take_as_long_as_the_search_allowed():
     trial = TrialRecord(number=0, state="complete", epochs=12, best_epoch=7, rungs={9: 0.8, 27: 0.8, 81: 0.8})
-    assert epochs_for(trial, "train", (80, 20)) == 81
-    assert epochs_for(trial, "train+validation", (80, 20)) == 6
+    assert epochs_for(trial, Retrain(data="train"), (80, 20)) == 81
+    assert epochs_for(trial, Retrain(), (80, 20)) == 6
