@@ -137,7 +137,9 @@ def _common_columns(studies: Sequence[StudyRecord]) -> dict[str, str]:
     for study in studies:
         for name, kind in _columns(study).items():
             types[name] = _common_kind(types.get(name, kind), kind)
-    return {"rank": types.pop("rank"), "study": "str", **types}
+    params = {name: kind for name, kind in types.items() if name.startswith("params_")}
+    others = {name: kind for name, kind in types.items() if name not in params}
+    return {"rank": others.pop("rank"), "study": "str", **others, **params}
 
 
 def _common_kind(one: str, other: str) -> str:

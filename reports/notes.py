@@ -86,8 +86,10 @@ def _data(study: StudyRecord) -> str:
 def _about(study: StudyRecord, trial: TrialRecord, place: int) -> Iterator[str]:
     metric, _ = metric_names(study)
     of = f"{place} of {len(study.trials)}"
-    yield f"Place {of}: {shown(metric, trial.value)} validation {spoken(metric)} at epoch {trial.best_epoch}."
-    yield f"{STANDINGS[trial.state].capitalize()} after {counted(trial.epochs, 'epoch')} in bracket {trial.bracket}."
+    at = "" if trial.best_epoch is None else f" at epoch {trial.best_epoch}"
+    yield f"Place {of}: {shown(metric, trial.value)} validation {spoken(metric)}{at}."
+    bracket = "" if trial.bracket is None else f" in bracket {trial.bracket}"
+    yield f"{STANDINGS[trial.state].capitalize()} after {counted(trial.epochs, 'epoch')}{bracket}."
     if trial.test and f"test_{metric}" in trial.test.metrics:
         gap = signed(metric, trial.test.gap, trial.test.gap_se)
         told = f"; validation minus test {gap}" if gap else ""
