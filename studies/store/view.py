@@ -184,7 +184,7 @@ class View(BulkStorage):
 
     def _trial_ids(self, study_id: int, numbers: Mapping[int, str]) -> dict[int, int]:
         place = models.TrialModel
-        query = select(place.number, place.trial_id).where(place.study_id == study_id, place.number.in_(numbers))
+        query = select(place.number, place.trial_id).where(place.study_id == study_id, place.number.in_(list(numbers)))
         with Session(self.engine) as session:
             return {number: trial_id for number, trial_id in session.execute(query)}  # noqa: C416
 
