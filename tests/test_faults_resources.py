@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from killing import children, wait_for
 from running import make_study, options, outcome, run, stored
-from search.run import run_study
+from search.study import run_study
 
 from reports.leaderboard import leaderboard
 from search.errors import SearchError

@@ -3,7 +3,7 @@
 import first_release
 import pytest
 from running import make_study, options, run, stored
-from search.run import retrain_study
+from search.study import retrain_study
 
 from reports.leaderboard import leaderboard
 from search.signals import StopRequest

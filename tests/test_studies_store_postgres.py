@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from postgres import PASSWORD
 from running import make_study, options, outcome, run
-from search.run import run_study
+from search.study import run_study
 from test_studies_store import DISTRIBUTIONS, PARAMS, begin, refusal
 
 from reports.dashboard import open_dashboard
