@@ -96,6 +96,7 @@ def test_problems_of_tables_come_as_those_of_a_file_do(folder):
         search.run(TABLES, space=SPACE, changes=["budget.trials=0"])
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_yet_is_told(folder):
     search.run("study.toml", trials=2, quiet=True)
     (folder / "runs/tiny/best.keras").unlink()
@@ -103,6 +104,7 @@ def test_a_model_that_is_not_there_yet_is_told(folder):
         search.best_model("tiny")
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_a_run_that_goes_on_with_the_same_call(folder, monkeypatch):
     told, before = [], signal.getsignal(signal.SIGINT)
 
@@ -120,6 +122,7 @@ def test_an_interrupt_ends_a_run_that_goes_on_with_the_same_call(folder, monkeyp
     assert len(search.run("study.toml", trials=4, quiet=True).record.trials) == 4
 
 
+@pytest.mark.slow
 def test_a_run_in_a_thread_of_its_own_is_a_run(folder):
     found = []
     thread = threading.Thread(target=lambda: found.append(search.run("study.toml", trials=2, quiet=True)))
