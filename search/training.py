@@ -209,12 +209,13 @@ class KerasTrainer:
         self, machine: Machine, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]
     ) -> None:
         data = self._data(machine, job.data)
+        if machine.own_fit is not None:
+            member = self._enter(machine, machine.cohort(tasks, None), tasks[0], job.to_epoch, report)
+            self._train_by_own_fit(machine, machine.own_fit, member, data, report, paused)
+            return
         recorder = self._recorder(machine, tasks[0], *data) if tasks[0].record else None
         cohort = machine.cohort(tasks, recorder)
         members = [self._enter(machine, cohort, task, job.to_epoch, report) for task in tasks]
-        if machine.own_fit is not None:
-            self._train_by_own_fit(machine, machine.own_fit, members[0], data, report, paused)
-            return
         while (going := sum(member.going for member in members)) and not paused():
             started = time.perf_counter()
             if recorder:
@@ -239,9 +240,7 @@ class KerasTrainer:
             return member.going and not paused()
 
         if member.task.seeds > 1 or member.task.record:
-            raise SearchError(
-                "objective.seeds, record: a hypermodel's own fit trains a trial once, its way; leave them out"
-            )
+            raise SearchError("objective.seeds, record: are not for a hypermodel's own fit; leave them out")
         keras.utils.set_random_seed(derive(member.task.seed, member.epoch))
         beside = data[1] or self._resident(machine, "validation")  # trained on as well: what it says is left out
         program.stretch(data[0], beside, member.progress.epoch, member.to_epoch, self._workload.monitor, told)

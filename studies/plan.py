@@ -327,8 +327,7 @@ def check(tables: Mapping[str, Any], path: Path, space: Space | None = None) -> 
 def checked(study: LoadedStudy) -> LoadedStudy:
     """The study, if its plan and its space go together; else an `InputError` says all that doesn't."""
     plan, space = study.plan, study.space
-    found = (_enqueue_problems, _training_problems, _grid_problems, _hypermodel_problems)
-    if problems := [problem for problems in found for problem in problems(plan, space)]:
+    if problems := [*_enqueue_problems(plan, space), *_training_problems(plan, space), *_grid_problems(plan, space)]:
         raise InputError(shown_path(study.path), problems)
     return study
 
@@ -380,14 +379,6 @@ def _grid_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
     endless = [n for n, p in space.parameters.items() if isinstance(p, Float) and p.grid() is None]
     if plan.sampler.name == "grid" and endless:
         yield f'sampler.name: "grid" needs a step in every float; there is none in {listed(endless, "and")}'
-
-
-def _hypermodel_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
-    if space.model.startswith(HYPERMODEL):
-        if plan.plateau is not None:
-            yield "plateau: a hypermodel compiles itself, learning rate included; leave it out"
-        if plan.training.schedule != "none":
-            yield "training.schedule: a hypermodel compiles itself, learning rate included; leave it out"
 
 
 def _sorted_out(error: InputError, changes: Sequence[Override], refused: Sequence[str]) -> InputError:

@@ -36,12 +36,15 @@ def check_study(loaded: LoadedStudy, splits: SearchSplits) -> None:
     choices = _choices(loaded)
     rows, *input_shape = splits.train.x.shape
     name = loaded.space.model
-    problems = [
-        *([] if loaded.space.is_hypermodel else _row_problems(name, choices, input_shape, len(splits.class_names))),
-        *_batch_problems(choices, rows),
-        *_normalisation_problems(loaded),
-        *_schedule_problems(loaded, choices, rows),
-    ]
+    if loaded.space.is_hypermodel:
+        problems = [*_batch_problems(choices, rows), *_hypermodel_problems(loaded)]
+    else:
+        problems = [
+            *_row_problems(name, choices, input_shape, len(splits.class_names)),
+            *_batch_problems(choices, rows),
+            *_normalisation_problems(loaded),
+            *_schedule_problems(loaded, choices, rows),
+        ]
     if problems:
         raise SearchError("\n  ".join([f"{len(problems)} problems", *problems] if len(problems) > 1 else problems))
     if name == "transfer":
@@ -98,6 +101,14 @@ def _schedule_problems(loaded: LoadedStudy, choices: Choices, rows: int) -> Iter
     if ":" not in loaded.space.model:
         epochs = loaded.plan.hyperband.max_resource
         yield from schedule_problems(choices, epochs, math.ceil(rows / largest), loaded.space.parameters)
+
+
+def _hypermodel_problems(loaded: LoadedStudy) -> Iterator[str]:
+    law = "a Keras Tuner hypermodel sets its learning rate itself"
+    if loaded.plan.plateau is not None:
+        yield f"plateau: {law}; leave plateau out"
+    if loaded.plan.training.schedule != "none":
+        yield f"training.schedule: {law}; leave schedule out"
 
 
 def _normalisation_problems(loaded: LoadedStudy) -> Iterator[str]:
