@@ -7,8 +7,8 @@ from search import job
 from search.errors import SearchError
 from search.messages import Pause, Ready, Refused, Workload
 from search.pool import Pool
-from search.run import run_study
 from search.signals import StopRequest
+from search.study import run_study
 from search.worker import _do
 from studies.plan import load_study
 

@@ -1,5 +1,7 @@
 """The studies of the catalog that repeat published experiments, on small data of their own."""
 
+from pathlib import Path
+
 import pytest
 from inline import make_images, run_inline, use_inline_workers
 
@@ -31,6 +33,11 @@ def completed(study):
 
 def test_there_is_a_study_for_every_experiment():
     assert {name[:2] for name in STUDIES} == {"e1", "e2", "e3", "e4", "e5"}
+
+
+def test_every_experiment_is_in_the_readme():
+    told = (Path(__file__).parents[1] / "README.md").read_text()
+    assert [name for name in STUDIES if f"`{name}`" not in told] == []
 
 
 def test_the_twelve_networks_have_the_published_numbers_of_weights():
