@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reports.canvas import COLOURS, DASHES, GREY, Chart, canvas, legend, panels, percent, whole_numbers
+from reports.canvas import COLOURS, DASHES, GREY, Chart, canvas, legend, panels, percent, scale, whole_numbers
 from reports.leaderboard import is_ranked, metric_names, ranked
 from reports.sections import Table
 from reports.words import is_share, listed, printable, scalar, shown, spoken
@@ -42,9 +42,8 @@ def every_curve(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | No
         for place, trial in enumerate(trials):
             _draw(axes, trial.history.get(name, ()), place, _label(study, trial))
         split, _, _ = name.partition("_")
+        scale(axes, metric, (value for trial in trials for value in trial.history.get(name, ())))
         axes.set_ylabel(f"{SPLITS[split]} {spoken(metric)}")
-        if is_share(metric):
-            percent(axes.yaxis)
     axes.set_xlabel("epoch")
     whole_numbers(axes.xaxis)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=7)

@@ -1,5 +1,7 @@
 """The studies of the catalog that repeat published experiments, on small data of their own."""
 
+from pathlib import Path
+
 import pytest
 from inline import make_images, run_inline, use_inline_workers
 
@@ -31,6 +33,11 @@ def completed(study):
 
 def test_there_is_a_study_for_every_experiment():
     assert {name[:2] for name in STUDIES} == {"e1", "e2", "e3", "e4", "e5"}
+
+
+def test_every_experiment_is_in_the_readme():
+    told = (Path(__file__).parents[1] / "README.md").read_text()
+    assert [name for name in STUDIES if f"`{name}`" not in told] == []
 
 
 def test_the_twelve_networks_have_the_published_numbers_of_weights():
@@ -67,11 +74,13 @@ def test_a_study_trains_the_published_number_of_weights(study, params, classes, 
 
 
 SMALL = ["hyperband.max_resource=1", "training.batch_size=8", "retrain.seeds=1"]
+STOPS = ["hyperband.max_resource=3", "early_stopping.patience=1"]
 SMALLER = {
-    "e1_cifar_dense": ["budget.trials=1"],
-    "e2_cifar_cnn": ["budget.trials=3", "hyperband.max_resource=3", "retrain.epochs=2"],
+    "e1_cifar_dense": ["budget.trials=1", "plateau.patience=1", *STOPS],
+    "e2_cifar_cnn": ["budget.trials=3", "retrain.epochs=2", *STOPS],
     "e2_cifar_networks": ["budget.trials=1", "training.schedule_every=1", "hyperband.max_resource=2"],
     "e2_hand_picked": ["budget.trials=1"],
+    "e3_two_digits": STOPS,
     "e3_initializers": ["objective.seeds=2"],
     "e4_xor": ["objective.seeds=2", "budget.trials=2", "training.batch_size=50"],
     "e4_architectures": ["budget.trials=3"],
