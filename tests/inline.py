@@ -2,12 +2,12 @@
 
 import numpy as np
 from running import options
+from search.run import run_study
 
 from search import job
 from search.errors import SearchError
 from search.messages import Pause, Ready, Refused, Workload
 from search.pool import Pool
-from search.run import run_study
 from search.signals import StopRequest
 from search.worker import _do
 from studies.plan import load_study
