@@ -13,6 +13,7 @@ from reports.columns import Column, readable
 from reports.errors import ReportError
 from reports.files import replace
 from reports.markdown import table
+from reports.words import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +173,7 @@ def _plain(value: Any) -> Any:
 
 
 def _padded(column: Column) -> list[str]:
-    cells = [column.name, *column.cells]
+    cells = [printable(column.name), *column.cells]
     width = max(map(len, cells))
     return [cell.rjust(width) if column.is_number else cell.ljust(width) for cell in cells]
 
