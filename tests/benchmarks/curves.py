@@ -81,7 +81,7 @@ def draw(space: Space, count: int) -> list[Params]:
     flat = load_study(STUDY).plan.hyperband.ladder
     proposer = Proposer(space, SamplerPlan(name="random"), "maximize", flat)
     drawn: dict[str, Params] = {}
-    for number in range(2 * count):
+    for number in range(20 * count):
         params = proposer.propose(number, [])
         if params is not None:
             drawn.setdefault(space.key(params), params)
