@@ -187,9 +187,12 @@ def test_a_table_has_a_line_a_contestant_and_a_column_a_budget():
 @pytest.mark.slow
 def test_curves_are_what_a_trainer_makes_of_each_configuration_and_seed(tmp_path):
     loaded = load_study(str(make_study(tmp_path)), ["hyperband.max_resource=3"])
-    curves = make(loaded, draw(loaded.space, 2), seeds=2)
-    assert curves.values.shape == (2, 2, 3)
-    assert ((curves.values >= 0) & (curves.values <= 1)).all()
+    pool = draw(loaded.space, 3)
+    (values,) = make(loaded, pool, seeds=2)
+    assert values.shape == (3, 2, 3)
+    assert ((values >= 0) & (values <= 1)).all()
+    (rest,) = make(loaded, pool, seeds=2, kept=2)
+    assert np.allclose(rest, values[2:], atol=1e-6)
 
 
 @pytest.mark.slow
