@@ -27,10 +27,13 @@ from studies.ladder import Ladder
 from studies.plan import SamplerPlan
 from studies.quiet import quiet
 from studies.records import Direction, Params, TrialRecord
+from studies.spread import Spread
 
+_START = 10  # trials with a value before a sampler is asked
 _ATTEMPTS = 5  # draws of the sampler before something else than its next wish is proposed
 _BEST_SHOWN = 100
 _MOST_SHOWN = {"tpe": 1000, "gp": 200}
+_LEARNING = ("tpe", "gp")
 _PACKAGES = {"gp": "torch", "cmaes": "cmaes"}
 
 
@@ -71,6 +74,7 @@ class Proposer:
         self._direction = direction
         self._rungs = ladder.rungs(0)
         self._grid = Grid(space, plan.seed) if plan.name == "grid" or endless(space) is None else None
+        self._spread = Spread(space, plan.seed, _START)
         self._kinds: dict[str, BaseDistribution] = {}
         self._drawn: dict[int, tuple[Params, Params]] = {}
         self._sampler(0)  # so that what it refuses is refused before the first trial
@@ -90,7 +94,17 @@ class Proposer:
         taken = {key(record.params) for record in others}
         if self._grid and self._plan.name == "grid" and given is None:
             return self._grid.next(taken)
-        return self._draw(number, others, taken, given)
+        return self._first(number, others, taken, given) or self._draw(number, others, taken, given)
+
+    def _first(
+        self, number: int, others: Sequence[TrialRecord], taken: set[Key], given: Params | None
+    ) -> Params | None:
+        """Where a search begins: the middle of the space, then evenly spread; None once there is enough to learn from."""
+        if self._plan.name not in _LEARNING or sum(other.value is not None for other in others) >= _START:
+            return None
+        middle = self._space.default()
+        first = middle if given is None and key(middle) not in taken else self._spread.params(number, given)
+        return None if key(first) in taken else first
 
     def _draw(self, number: int, others: Sequence[TrialRecord], taken: set[Key], given: Params | None) -> Params:
         shown = self._shown(others)

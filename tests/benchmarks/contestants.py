@@ -7,7 +7,6 @@ asked then.
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -140,7 +139,6 @@ def _best_trial(oracle: Any, running: list[Best]) -> int:
 
 
 def _oracle(world: World, draw: Callable[[], int], folder: Path) -> Any:
-    os.environ.setdefault("KERAS_BACKEND", "jax")  # imported sooner than TensorFlow; no model is built
     import keras_tuner
 
     class Oracle(keras_tuner.oracles.HyperbandOracle):

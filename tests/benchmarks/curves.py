@@ -4,8 +4,8 @@
     python -m tests.benchmarks.curves runs/mnist.npz --set data.path=mnist.npz
 
 `tests.benchmarks.efficiency` replays them. The configurations are the random sampler's draws from a study's space;
-each is trained to the top rung once a seed. KERAS_BACKEND says under which backend; the curves don't depend on it but
-for rounding.
+each is trained to the top rung once a seed. Interrupted, the same command goes on. KERAS_BACKEND says under which
+backend; the curves don't depend on it but for rounding.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from search.training import KerasTrainer
 
 STUDY = "digits"
-CONFIGURATIONS = 2_000
+CONFIGURATIONS = 1_000
 SEEDS = 3
-_TOGETHER = 16  # tasks of one job
+_SOME = 50  # configurations that are trained before the file is written again
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def draw(space: Space, count: int) -> list[Params]:
     flat = load_study(STUDY).plan.hyperband.ladder
     proposer = Proposer(space, SamplerPlan(name="random"), "maximize", flat)
     drawn: dict[str, Params] = {}
-    for number in range(2 * count):
+    for number in range(20 * count):
         params = proposer.propose(number, [])
         if params is not None:
             drawn.setdefault(space.key(params), params)
@@ -90,25 +90,48 @@ def draw(space: Space, count: int) -> list[Params]:
     return list(drawn.values())
 
 
-def make(loaded: LoadedStudy, pool: Sequence[Params], seeds: int) -> Curves:
-    """Train every configuration once a seed."""
-    jobs = list(_jobs(loaded, pool, seeds))
-    values = np.full((len(pool), seeds, loaded.plan.hyperband.max_resource), np.nan, np.float32)
+def make(loaded: LoadedStudy, pool: Sequence[Params], seeds: int, kept: int = 0) -> Iterator[NDArray[np.float32]]:
+    """Train every configuration once a seed.
 
-    def keep(event: EpochDone | TrialFailed) -> None:
-        if isinstance(event, EpochDone):
-            where = divmod(event.trial, seeds)
-            values[(*where, event.epoch - 1)] = event.metrics["val_accuracy"]
+    What is trained for a configuration doesn't depend on how many there are.
 
+    Args:
+        loaded: The study.
+        pool: All configurations.
+        seeds: Trainings of each.
+        kept: So many of the first configurations have been trained before.
+
+    Yields:
+        Validation accuracy, shape (some, seeds, epochs), of the next configurations.
+    """
     with tempfile.TemporaryDirectory(prefix="toprung-benchmark-") as name:
         blobs = FolderBlobs(Path(name))
         trainer = _trainer(loaded, blobs)
-        for number, job in enumerate(jobs, start=1):
-            trainer.train(job, keep, lambda: False)
-            blobs.delete("trials")
-            print(f"\r{number} of {len(jobs)} jobs", end="", file=sys.stderr, flush=True)
+        for first in range(kept, len(pool), _SOME):
+            last = min(first + _SOME, len(pool))
+            yield _trained(trainer, blobs, _jobs(loaded, pool, seeds, first, last), (first, last, seeds))
+            print(f"\r{last} of {len(pool)} configurations", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return Curves(loaded.space, list(pool), values)
+
+
+def _trained(
+    trainer: KerasTrainer, blobs: FolderBlobs, jobs: Iterable[TrainJob], shape: tuple[int, int, int]
+) -> NDArray[np.float32]:
+    first, last, seeds = shape
+    values: dict[tuple[int, int], float] = {}
+
+    def keep(event: EpochDone | TrialFailed) -> None:
+        if isinstance(event, EpochDone):
+            values[event.trial, event.epoch] = event.metrics["val_accuracy"]
+
+    epochs = 0
+    for job in jobs:
+        trainer.train(job, keep, lambda: False)
+        blobs.delete("trials")
+        epochs = job.to_epoch
+    numbers, ends = range(first * seeds, last * seeds), range(1, epochs + 1)
+    found = [[values.get((number, epoch), np.nan) for epoch in ends] for number in numbers]
+    return np.array(found, np.float32).reshape(last - first, seeds, epochs)
 
 
 def _trainer(loaded: LoadedStudy, blobs: FolderBlobs) -> KerasTrainer:
@@ -121,25 +144,28 @@ def _trainer(loaded: LoadedStudy, blobs: FolderBlobs) -> KerasTrainer:
     return KerasTrainer(workload(loaded, splits, blobs, [Slot(None, 1, 1)]))
 
 
-def _jobs(loaded: LoadedStudy, pool: Sequence[Params], seeds: int) -> Iterator[TrainJob]:
-    """All trainings, those of equal structure together; a task's number tells configuration and seed."""
+def _jobs(loaded: LoadedStudy, pool: Sequence[Params], seeds: int, first: int, last: int) -> Iterator[TrainJob]:
+    """Some trainings, those of equal structure together; a task's number tells configuration and seed."""
     recipe = make_recipe(loaded)
     tasks: dict[str, list[Task]] = {}
-    for index, params in enumerate(pool):
+    for index in range(first, last):
         for seed in range(seeds):
-            task = recipe.task(TrialRecord(number=index * seeds + seed, state="running", params=params))
+            record = TrialRecord(number=index * seeds + seed, state="running", params=pool[index])
+            task = recipe.task(record)
             tasks.setdefault(recipe.structure(task.params), []).append(task)
     for structure, own in tasks.items():
-        for start in range(0, len(own), _TOGETHER):
-            some = own[start : start + _TOGETHER]
-            yield TrainJob(structure=structure, tasks=some, to_epoch=loaded.plan.hyperband.max_resource)
+        yield TrainJob(structure=structure, tasks=own, to_epoch=loaded.plan.hyperband.max_resource)
 
 
 def main() -> None:
     arguments = _arguments()
     loaded = load_study(arguments.study, arguments.set)
     pool = draw(loaded.space, arguments.configurations)
-    make(loaded, pool, arguments.seeds).save(arguments.file)
+    shape = (0, arguments.seeds, loaded.plan.hyperband.max_resource)
+    values = Curves.load(arguments.file).values if arguments.file.is_file() else np.empty(shape, np.float32)
+    for more in make(loaded, pool, arguments.seeds, kept=len(values)):
+        values = np.concatenate([values, more])
+        Curves(loaded.space, pool[: len(values)], values).save(arguments.file)
 
 
 def _arguments() -> argparse.Namespace:

@@ -92,6 +92,7 @@ def main() -> None:
     tasks = list(_tasks(arguments))
     found: dict[str, list[list[float]]] = {}
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes to come: there is one a core
+    os.environ.setdefault("KERAS_BACKEND", "jax")  # imported sooner than TensorFlow; Keras Tuner builds no model here
     with ProcessPoolExecutor(arguments.processes) as pool:
         for task, run in zip(tasks, pool.map(repeat, tasks), strict=True):
             found.setdefault(task.contestant, []).append(run)
