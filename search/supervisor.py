@@ -242,9 +242,10 @@ class Supervisor:
             self._logbook.save_epochs()  # of all before one arrives: killed in between, a search goes on as it would
         for step in steps:
             flight = flights[step.number]
-            if event.weights:
+            arrived = _arrived(flight, step)
+            if event.weights and (arrived or not self._stop.is_set()):  # an interruption leaves no trace
                 flight.weighs(event.weights)
-            if _arrived(flight, step):
+            if arrived:
                 self._arrive(flight, step.to_epoch)
 
     def _arrive(self, flight: Flight, rung: int) -> None:

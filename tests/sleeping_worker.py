@@ -46,10 +46,12 @@ class SleepingTrainer:
         """Like the trainers that take cohorts: all trials of the job train their next epoch, then all the next."""
         members = [Member(self.workload, self.blobs, job, task, report) for task in job.tasks]
         while any(member.going for member in members) and not paused():
+            going = [member for member in members if member.going]
+            for member in going:
+                member.begin()
             time.sleep(SECONDS)
-            for member in members:
-                if member.going:
-                    member.train()
+            for member in going:
+                member.train()
         return JobDone(weights=1000)
 
     def evaluate(self, job):
@@ -89,11 +91,13 @@ class Member:
         stopped = rule is not None and rule.stopped(self.progress.history) is not None
         return self.progress.epoch < self.job.to_epoch and not self.failed and not stopped
 
-    def train(self):
-        trial, epoch = self.task.trial, self.progress.epoch + 1
+    def begin(self):
         if EPOCHS:
             with Path(EPOCHS).open("a") as file:
-                file.write(f"{self.task.folder} {epoch}\n")
+                file.write(f"{self.task.folder} {self.progress.epoch + 1}\n")
+
+    def train(self):
+        trial, epoch = self.task.trial, self.progress.epoch + 1
         number = "retrained" if self.task.folder.startswith("retrained") else str(trial)
         misbehave(number, str(epoch))
         value = accuracy(self.task.params, self.task.seed, epoch)
