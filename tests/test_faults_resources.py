@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from killing import children, wait_for
 from running import make_study, options, outcome, run, stored
-from search.study import run_study
 
 from reports.leaderboard import leaderboard
 from search.errors import SearchError
 from search.signals import StopRequest
+from search.study import run_study
 from studies.errors import StudyError
 from studies.plan import load_study
 from studies.store import Store, sqlite_url

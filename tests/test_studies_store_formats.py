@@ -3,10 +3,10 @@
 import first_release
 import pytest
 from running import make_study, options, run, stored
-from search.study import retrain_study
 
 from reports.leaderboard import leaderboard
 from search.signals import StopRequest
+from search.study import retrain_study
 from studies.errors import StudyError
 from studies.store import Store, formats, sqlite_url
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from postgres import PASSWORD
 from running import make_study, options, outcome, run
-from search.study import run_study
 from test_studies_store import DISTRIBUTIONS, PARAMS, begin, refusal
 
 from reports.dashboard import open_dashboard
 from search.boundary import run_verb
 from search.cli import app
 from search.signals import StopRequest
+from search.study import run_study
 from studies.errors import StudyError
 from studies.plan import load_study
 from studies.store import Store
