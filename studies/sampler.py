@@ -99,7 +99,7 @@ class Proposer:
     def _first(
         self, number: int, others: Sequence[TrialRecord], taken: set[Key], given: Params | None
     ) -> Params | None:
-        """Where a search begins: the middle of the space, then evenly spread; None once there is enough to learn from."""
+        """Where a search begins: the middle of the space, then evenly spread; None once there is enough known."""
         if self._plan.name not in _LEARNING or sum(other.value is not None for other in others) >= _START:
             return None
         middle = self._space.default()
