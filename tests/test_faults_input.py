@@ -52,7 +52,7 @@ def say(tmp_path, monkeypatch, capsys):
 
 
 def agree(said, message):
-    """Whether it is the message; "..." stands for a list of the catalog, or words of TOML's reader or of Typer."""
+    """Whether it is the message; "..." stands for words of the catalog, of Python's TOML reader or of Typer."""
     start, dots, end = message.partition("...")
     return said.startswith(start) and said.endswith(end) if dots else said == message
 

@@ -287,6 +287,7 @@ for source in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_no_bomb_fills_the_memory(tmp_path):
     """Each is refused, and all together take less than 200 MB, which any of them would have exceeded by far."""
     bombs = {

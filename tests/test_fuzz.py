@@ -29,6 +29,7 @@ from spaces.errors import InputError
 from spaces.files import load_space, read_toml
 from studies.plan import DataPlan, load_study
 
+pytestmark = pytest.mark.slow
 QUICK = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck), "database": None}
 
 
@@ -308,7 +309,6 @@ TRIALS = st.lists(
 )
 
 
-@pytest.mark.slow
 @tried(40)
 @given(trials=TRIALS, monitor=st.sampled_from(["val_accuracy", "val_loss", "val_f1"]))
 def test_a_leaderboard_of_any_records_keeps_its_promises(tmp_path_factory, trials, monitor):
@@ -333,7 +333,6 @@ def test_a_leaderboard_of_any_records_keeps_its_promises(tmp_path_factory, trial
     assert path.read_text(encoding="utf-8", errors="surrogatepass").count("\n") >= len(records)
 
 
-@pytest.mark.slow
 @tried(10)
 @given(trials=TRIALS)
 def test_a_report_of_any_records_is_a_page_without_scripts(trials):
