@@ -2,7 +2,6 @@
 
 import numpy as np
 from running import options
-from search.run import run_study
 
 from search import job
 from search.errors import SearchError
