@@ -87,8 +87,14 @@ class Scalars(ABC):
         """
 
     @abstractmethod
-    def activity_penalty(self, name: str, *, layer_name: str) -> Any:
-        """A layer that adds the sum of its absolute inputs times the number of that name to the loss, in float32."""
+    def activity_penalty(self, *, l1: str | None = None, l2: str | None = None, layer_name: str) -> Any:
+        """A layer that adds its absolute inputs times l1 and their squares times l2 to the loss, in float32.
+
+        Args:
+            l1: Name of the parameter; None for no such penalty.
+            l2: See `l1`.
+            layer_name: Of the layer.
+        """
 
     @abstractmethod
     def number(self, name: str, kind: Kind) -> Any:
@@ -175,8 +181,9 @@ class _Plain(Scalars):
             one = keras.regularizers.L1 if "l1" in rates else keras.regularizers.L2
             layer.kernel_regularizer = one(**rates)
 
-    def activity_penalty(self, name: str, *, layer_name: str) -> Any:
-        return keras.layers.ActivityRegularization(l1=self._number(name, "penalty"), dtype="float32", name=layer_name)
+    def activity_penalty(self, *, l1: str | None = None, l2: str | None = None, layer_name: str) -> Any:
+        rates = {kind: self._number(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
+        return keras.layers.ActivityRegularization(**rates, dtype="float32", name=layer_name)
 
     def number(self, name: str, kind: Kind) -> Any:
         return self._number(name, kind)
@@ -216,8 +223,9 @@ class _Variable(Scalars):
             layer.kernel_regularizer = VariablePenalty(**rates)
             layer.penalties = list(rates.values())  # Keras tracks a layer's variables, not a regularizer's
 
-    def activity_penalty(self, name: str, *, layer_name: str) -> Any:
-        return VariableActivityPenalty(self._variable(name, "penalty"), dtype="float32", name=layer_name)
+    def activity_penalty(self, *, l1: str | None = None, l2: str | None = None, layer_name: str) -> Any:
+        rates = {kind: self._variable(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
+        return VariableActivityPenalty(rates, dtype="float32", name=layer_name)
 
     def number(self, name: str, kind: Kind) -> Any:
         return self._variable(name, kind)
@@ -329,11 +337,11 @@ class VariablePenalty(keras.regularizers.Regularizer):  # type: ignore[misc]
 
 
 class VariableActivityPenalty(keras.layers.Layer):  # type: ignore[misc]
-    """An identity that adds the sum of its absolute inputs times a variable to the loss."""
+    """An identity that adds its absolute inputs, their squares, or both, times variables to the loss."""
 
-    def __init__(self, factor: Any, **options: Any) -> None:
-        super().__init__(activity_regularizer=VariablePenalty(l1=factor), **options)
-        self.factor = factor
+    def __init__(self, rates: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(activity_regularizer=VariablePenalty(**rates), **options)
+        self.penalties = list(rates.values())
         self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:

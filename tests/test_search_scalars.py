@@ -51,7 +51,9 @@ def test_variable_dropout_drops_what_keras_drops(rate):
     assert np.array_equal(numpy(variable(inputs, training=False)), inputs)
 
 
-@pytest.mark.parametrize(("optimizer", "extra"), [("sgd", {}), ("adamw", {"weight_decay": 0.05, "activity_l1": 0.01})])
+@pytest.mark.parametrize(
+    ("optimizer", "extra"), [("sgd", {}), ("adamw", {"weight_decay": 0.05, "activity_l1": 0.01, "activity_l2": 0.02})]
+)
 def test_plain_and_variable_models_train_alike(optimizer, extra):
     params = PARAMS | extra
     plain, variable = (compiled(params, make(params), optimizer) for make in (Scalars.plain, Scalars.variable))

@@ -28,7 +28,7 @@ Scalar = str | int | float | bool
 Params = Mapping[str, Scalar]
 Rescale = float | Sequence[float]
 
-_LAYER = frozenset({"units", "activation", "dropout", "l1", "l2", "activity_l1", "batch_norm", "bias"})
+_LAYER = frozenset({"units", "activation", "dropout", "l1", "l2", "activity_l1", "activity_l2", "batch_norm", "bias"})
 _EVERYWHERE = frozenset({"kernel_initializer", "kernel_stddev"})
 _BLOCK = frozenset({"filters", "kernel_size", "padding", "pool"})
 

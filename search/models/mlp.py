@@ -15,9 +15,9 @@ def build_mlp(params: Mapping[str, Scalar], task: Task, scalars: Scalars) -> Any
     """Flatten, then for each layer: dense, batch normalisation, activation, dropout; the probabilities at the end.
 
     Reads `layers` (as many as there are units_0, units_1, ..., else 1), and of each layer or of all `units` (64),
-    `activation` (relu), `batch_norm` (false), `bias` (true), `dropout`, `l1`, `l2` on the kernel, `activity_l1`;
-    `kernel_initializer` (glorot_uniform) and `kernel_stddev` where that is a normal distribution; of images what
-    `augmented` reads. Without a value there is no dropout and no penalty.
+    `activation` (relu), `batch_norm` (false), `bias` (true), `dropout`, `l1`, `l2` on the kernel, `activity_l1`,
+    `activity_l2`; `kernel_initializer` (glorot_uniform) and `kernel_stddev` where that is a normal distribution; of
+    images what `augmented` reads. Without a value there is no dropout and no penalty.
     """
     reader = Reader(params)
     inputs, x = begin(task)

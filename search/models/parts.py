@@ -176,8 +176,8 @@ def activated(x: Any, reader: Reader, scalars: Scalars, index: int | None, label
     if reader.flag("batch_norm", False, index):
         x = applied(keras.layers.BatchNormalization(name=f"norm_{label}"), x)
     x = keras.layers.Activation(reader.word("activation", _ACTIVATIONS, index), name=f"activation_{label}")(x)
-    activity_l1 = reader.name("activity_l1", index)
-    return x if activity_l1 is None else scalars.activity_penalty(activity_l1, layer_name=f"penalty_{label}")(x)
+    l1, l2 = reader.name("activity_l1", index), reader.name("activity_l2", index)
+    return scalars.activity_penalty(l1=l1, l2=l2, layer_name=f"penalty_{label}")(x) if l1 or l2 else x
 
 
 def dropped(x: Any, reader: Reader, scalars: Scalars, name: str | None, label: str) -> Any:
