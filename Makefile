@@ -29,6 +29,11 @@ jax:
 slow:
 	$(PYTEST) -m slow
 
+# The tests of faults with hundreds of repetitions each; what was tried is counted in soak.txt.
+soak: .installed
+	rm -f soak.txt
+	TOPRUNG_SOAK=$(CURDIR)/soak.txt $(PYTEST) $(wildcard tests/test_faults_*.py); code=$$?; cat soak.txt; exit $$code
+
 check: .installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from running import make_study, stored
 
 from studies.errors import StudyError
@@ -21,6 +22,7 @@ from studies.errors import StudyError
 HERE = Path(__file__).parent
 DEADLINE_SECONDS = 300.0
 TALLY = os.environ.get("TOPRUNG_SOAK")  # the file where `make soak` counts what was tried
+SOAKING = pytest.mark.skipif(not TALLY, reason="takes long; make soak does it")
 
 
 def repetitions(few, soaking):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from killing import Launcher, repetitions, tried, wait_for
+from killing import SOAKING, Launcher, repetitions, tried, wait_for
 from running import make_study, options, outcome, run, stored
 
 from reports.dashboard import open_dashboard
@@ -70,7 +70,8 @@ def locked(path, seconds):
     let_go()
 
 
-@pytest.mark.parametrize("seconds", [2.0, pytest.param(20.0, marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("seconds", [2.0, pytest.param(20.0, marks=SOAKING)])
 def test_a_run_waits_for_another_program_that_locks_the_database(undisturbed, tmp_path, seconds):
     path, out = make_study(tmp_path), tmp_path / "runs"
     with locked(out / "studies.db", seconds) as hold:
@@ -105,7 +106,8 @@ def test_a_second_run_is_refused_and_leaves_the_first_as_it_is(undisturbed, laun
     assert outcome(stored(out)) == outcome(undisturbed)
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(8, marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("count", [4, pytest.param(8, marks=SOAKING)])
 def test_of_simultaneous_first_starts_one_runs_and_the_others_are_told_so(undisturbed, launcher, tmp_path, count):
     rounds = repetitions(1, 10)
     for turn in range(rounds):
@@ -196,6 +198,7 @@ def test_a_run_whose_database_is_lost_ends_and_makes_no_new_one(tmp_path, monkey
 # Readers
 
 
+@SLOW
 def test_a_dashboard_that_is_asked_all_the_time_disturbs_no_run(tmp_path, monkeypatch):
     monkeypatch.setenv(*next(iter(SLEEP.items())))
     path, out, done, answers = make_study(tmp_path), tmp_path / "runs", threading.Event(), []
@@ -232,6 +235,7 @@ def ask(port, path):
 # The clock
 
 
+@SLOW
 def test_a_clock_that_jumps_by_hours_changes_nothing(undisturbed, tmp_path, monkeypatch):
     """There are no heartbeats that could go stale, and budgets are counted on a clock that doesn't jump."""
     path, out, true = make_study(tmp_path), tmp_path / "runs", time.time

@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from killing import Launcher, Storm, marked, repetitions, tried, wait_for
+from killing import SOAKING, Launcher, Storm, marked, repetitions, tried, wait_for
 from running import make_study, outcome, run, stored
 
 from search import errands, supervisor
@@ -92,9 +92,10 @@ def test_a_search_ends_as_the_undisturbed_one_whoever_is_killed(undisturbed, tmp
 
 
 @SLOW
+@SOAKING
 @pytest.mark.parametrize(("victims", "kills"), [("worker", 400), ("supervisor", 150), ("tree", 350), ("any", 100)])
 def test_kills_at_random_times_change_nothing(undisturbed, tmp_path, victims, kills):
-    weathers(undisturbed, tmp_path, victims, repetitions(2, kills))
+    weathers(undisturbed, tmp_path, victims, kills)
 
 
 @SLOW
@@ -117,7 +118,8 @@ def test_with_three_workers_kills_lose_no_trial_and_change_no_result(tmp_path):
 # SIGKILL at the worst times
 
 
-@pytest.mark.parametrize("where", ["3:2 saved", pytest.param("0:1 saved", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("where", ["3:2 saved", pytest.param("0:1 saved", marks=SOAKING)])
 def test_an_epoch_that_was_saved_and_not_told_is_not_trained_again(undisturbed, tmp_path, misbehave, epochs, where):
     misbehave(f"{where}:kill")
     record, deaths = told_run(tmp_path)
@@ -126,7 +128,8 @@ def test_an_epoch_that_was_saved_and_not_told_is_not_trained_again(undisturbed, 
     assert len(epochs()) == len(set(epochs()))
 
 
-@pytest.mark.parametrize("where", ["3:2", pytest.param("4:1", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("where", ["3:2", pytest.param("4:1", marks=SOAKING)])
 def test_a_checkpoint_that_was_half_written_gives_way_to_the_one_before(undisturbed, tmp_path, misbehave, where):
     misbehave(f"{where}:half")
     record, deaths = told_run(tmp_path)
@@ -136,10 +139,10 @@ def test_a_checkpoint_that_was_half_written_gives_way_to_the_one_before(undistur
 
 
 MOMENTS = [("trial", 1), ("epoch", 9), ("rung", 7), ("phase", 2), ("phase", 3), ("phase", 4)]
-EVERYDAY = [("phase", 4)]
 
 
-@pytest.mark.parametrize("moment", [m if m in EVERYDAY else pytest.param(m, marks=SLOW) for m in MOMENTS], ids=str)
+@SLOW
+@pytest.mark.parametrize("moment", [m if m[0] == "phase" else pytest.param(m, marks=SOAKING) for m in MOMENTS], ids=str)
 def test_a_run_that_is_killed_between_two_steps_goes_on(undisturbed, launcher, tmp_path, moment):
     """Better than "that one trial may go one rung further": verdicts follow from what is stored, so none is lost."""
     path, out = make_study(tmp_path), tmp_path / "runs"

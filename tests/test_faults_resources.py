@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from killing import children, wait_for
+from killing import SOAKING, children, wait_for
 from running import make_study, options, outcome, run, stored
 
 from reports.leaderboard import leaderboard
@@ -75,7 +75,8 @@ def at_epoch(count, act):
 # Disks
 
 
-@pytest.mark.parametrize("full", ["checkpoints", pytest.param("store", marks=SLOW), pytest.param("both", marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("full", ["checkpoints", "store", pytest.param("both", marks=SOAKING)])
 def test_a_run_whose_disk_is_full_ends_and_goes_on_when_there_is_room(undisturbed, small_disk, tmp_path, full):
     """Not by name that "the disk is full" but in the system's words, with the file that couldn't be written."""
     path, disk, elsewhere = make_study(tmp_path), small_disk / "runs", tmp_path / "elsewhere"
@@ -112,6 +113,7 @@ def test_a_file_in_place_of_the_folder_is_refused_and_a_missing_folder_is_made(t
     assert (tmp_path / "not/yet/there/tiny/leaderboard.csv").exists()
 
 
+@SLOW
 @pytest.mark.parametrize("words", [("report", "tiny"), ("leaderboard", "tiny", "--csv", "runs/tiny/leaderboard.csv")])
 def test_a_report_that_cannot_be_written_leaves_the_one_before(undisturbed, words):
     """Exit 3 rather than 1: it is the machine that refuses."""

@@ -281,7 +281,7 @@ def result(trials):
 def test_with_one_worker_a_search_full_of_accidents_ends_as_the_calm_one(store, tmp_path):
     """Of workers that train trials one at a time; cohorts may be formed anew after a crash, and compare others."""
     accidents = Counter()
-    for seed in range(repetitions(2, 100)):
+    for seed in range(repetitions(2, 50)):
         name = f"one-{seed}"
         calm = Search(store, tmp_path / "calm", f"{name} calm", World(seed, 0.0))
         search = Search(store, tmp_path / name, name, World(seed, 0.05))
@@ -295,7 +295,7 @@ def test_with_one_worker_a_search_full_of_accidents_ends_as_the_calm_one(store, 
 
 def test_with_several_workers_and_cohorts_no_trial_is_forgotten_and_none_goes_up_twice(store, tmp_path):
     accidents = Counter()
-    for seed in range(repetitions(3, 200)):
+    for seed in range(repetitions(3, 60)):
         name, workers, cohort = f"many-{seed}", 2 + seed % 4, 1 + seed % 3
         search = Search(store, tmp_path / name, name, World(seed, 0.05), workers, cohort, trials=30)
         check(search, search.through())

@@ -261,6 +261,19 @@ def test_a_metric_that_is_no_number_ends_the_trial_with_its_name_and_epoch(train
     assert "nan at epoch" in failure.reason or "inf at epoch" in failure.reason
 
 
+def test_a_metric_that_vanishes_fails_its_trial_alone(trainer, monkeypatch):
+    epoch = trainer._epoch
+
+    def vanishing(machine, cohort, members, *data):
+        found = epoch(machine, cohort, members, *data)
+        return [{"train_loss": 1.0} if members[0].epoch == 3 else one for one in found]
+
+    monkeypatch.setattr(trainer, "_epoch", vanishing)
+    *told, failure = job_events(trainer, 9, PARAMS)
+    assert [event.epoch for event in told] == [1, 2]
+    assert failure.reason == "train_accuracy is not reported at epoch 3"
+
+
 def test_a_monitor_that_the_model_does_not_report_is_refused_after_one_epoch(blobs):
     with pytest.raises(SearchError, match=r"objective.monitor.*'val_auc'.*it reports .*val_accuracy"):
         train(make_trainer(blobs, monitor="val_auc"), 3)
