@@ -17,6 +17,7 @@ from studies.ladder import Ladder
 from studies.plan import SamplerPlan
 from studies.records import Params, TrialRecord
 from studies.sampler import Proposer, distributions, values_at_top
+from studies.spread import Spread
 
 LADDER = Ladder(1, 27, 3)
 PARAMETERS = {
@@ -105,6 +106,31 @@ def test_tpe_learns_from_trials_that_all_stay_paused():
         for name in ("tpe", "random")
     )
     assert learned > chance / 3  # -7 against -70 or so
+
+
+def test_tpe_imitates_a_fifth_of_the_trials():
+    records = search(again_and_again(PLANE, seed=5), 40, bowl)
+    sampler = proposer(PLANE)._sampler(0)
+    assert [sampler._gamma(trials) for trials in (10, 11, 40, 1000)] == [2, 3, 8, 25]
+    assert mean(bowl(record.params) for record in records[20:]) > -20  # with a tenth of them it is -30 or so
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_a_search_that_learns_begins_in_the_middle_and_then_evenly_spread(name):
+    if name == "gp":
+        pytest.importorskip("torch")
+    first, *others = search(again_and_again(PLANE, name), 10, bowl)
+    assert first.params == {"x": 0.0, "y": 0.0}
+    for axis in ("x", "y"):
+        assert len({int((record.params[axis] + 10) / 2) for record in others}) == 9
+
+
+def test_until_ten_trials_have_a_value_all_are_spread_however_many_are_under_way():
+    begun = [TrialRecord(number, "running", {"x": number / 10, "y": 0.0}) for number in range(14)]
+    spread = Spread(space(PLANE), 0, 10)
+    assert proposer(PLANE).propose(14, begun) == spread.params(14)
+    done = [paused(number, record.params, bowl(record.params)) for number, record in enumerate(begun)]
+    assert proposer(PLANE).propose(14, done) != spread.params(14)
 
 
 def test_tpe_follows_the_direction():
