@@ -10,8 +10,6 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from search.blobs import Blobs, open_blobs
 from search.checkpoints import Checkpoints
 from search.errors import SearchError, Unusable
 from search.losses import make_loss
+from search.machines import Machine
 from search.members import Member, by_member, mean, part
 from search.messages import (
     EpochDone,
@@ -37,19 +36,17 @@ from search.messages import (
     Workload,
 )
 from search.metrics import metrics_for, probabilities
-from search.models import build, export, initialise, is_custom, is_hypermodel
+from search.models import build, export, is_custom, is_hypermodel
 from search.models.custom import import_function
 from search.programs import (
     VALIDATION_BATCH,
     Cohort,
     DeviceArrays,
-    InTurn,
     Program,
     Tensors,
     build_program,
     faster_together,
     read,
-    write,
 )
 from search.programs.fit import FitProgram
 from search.recording import Recorder
@@ -66,54 +63,6 @@ _ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 Report = Callable[[EpochDone | TrialFailed], None]
 Data = tuple[DeviceArrays, DeviceArrays | None]  # to train on, and to validate by
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A compiled model of one structure, which trials of that structure use one after the other."""
-
-    model: keras.Model
-    scalars: Scalars
-    program: Program
-    labels: Callable[[NDArray[np.int32]], NDArray[Any]] = np.asarray  # class numbers as the loss takes them
-    own_fit: OwnFit | None = None
-
-    def prepare(self, params: dict[str, Any], seed: int) -> None:
-        """Make it a new trial's: its scalar parameters, initial weights from its seed, a fresh optimizer."""
-        initialise(self.model, seed)
-        self.scalars.assign(params)
-
-    @cached_property
-    def weight_count(self) -> int:
-        """Numbers in the model's weights, its scalar parameters left out."""
-        return sum(math.prod(variable.shape) for variable in self.model.weights if not is_scalar(variable))
-
-    @cached_property
-    def state(self) -> list[Any]:
-        """The variables that a checkpoint keeps: the model's weights, then the optimizer's."""
-        return [*self.model.weights, *self.model.optimizer.variables]
-
-    @cached_property
-    def generators(self) -> list[Any]:
-        """The states of what dropout and augmentation draw from."""
-        return [v for v in self.model.variables if v.name.endswith("seed_generator_state")]
-
-    def cohort(self, tasks: Sequence[Task], recorder: Recorder | None = None) -> Cohort:
-        """For trials that train together; the seeds of one only where that is faster, else they take turns."""
-        places = sum(task.seeds for task in tasks)
-        if recorder:
-            return InTurn(recorder, [*self.state, *self.generators]) if places > 1 else recorder.cohort()
-        if len(tasks) == 1 < places and (faster_together() == 1 or places > self.program.capacity):
-            return InTurn(self.program, [*self.state, *self.generators])
-        return self.program.cohort()
-
-    def take_weights(self, tensors: Tensors) -> None:
-        """Set the model's weights."""
-        write(self.model.weights, tensors)
-
-    def take_state(self, tensors: Tensors) -> None:
-        """Set weights and optimizer."""
-        write(self.state, tensors)
 
 
 class KerasTrainer:

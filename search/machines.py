@@ -1,0 +1,70 @@
+"""A compiled model and what trains it: one for all trials of a structure in a worker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from search.messages import Task
+from search.models import initialise
+from search.programs import Cohort, InTurn, Program, Tensors, faster_together, write
+from search.recording import Recorder
+from search.scalars import Scalars, is_scalar
+
+if TYPE_CHECKING:
+    from search.own_fit import OwnFit
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A compiled model of one structure, which trials of that structure use one after the other."""
+
+    model: keras.Model
+    scalars: Scalars
+    program: Program
+    labels: Callable[[NDArray[np.int32]], NDArray[Any]] = np.asarray  # class numbers as the loss takes them
+    own_fit: OwnFit | None = None
+
+    def prepare(self, params: dict[str, Any], seed: int) -> None:
+        """Make it a new trial's: its scalar parameters, initial weights from its seed, a fresh optimizer."""
+        initialise(self.model, seed)
+        self.scalars.assign(params)
+
+    @cached_property
+    def weight_count(self) -> int:
+        """Numbers in the model's weights, its scalar parameters left out."""
+        return sum(math.prod(variable.shape) for variable in self.model.weights if not is_scalar(variable))
+
+    @cached_property
+    def state(self) -> list[Any]:
+        """The variables that a checkpoint keeps: the model's weights, then the optimizer's."""
+        return [*self.model.weights, *self.model.optimizer.variables]
+
+    @cached_property
+    def generators(self) -> list[Any]:
+        """The states of what dropout and augmentation draw from."""
+        return [v for v in self.model.variables if v.name.endswith("seed_generator_state")]
+
+    def cohort(self, tasks: Sequence[Task], recorder: Recorder | None = None) -> Cohort:
+        """For trials that train together; the seeds of one only where that is faster, else they take turns."""
+        places = sum(task.seeds for task in tasks)
+        if recorder:
+            return InTurn(recorder, [*self.state, *self.generators]) if places > 1 else recorder.cohort()
+        if len(tasks) == 1 < places and (faster_together() == 1 or places > self.program.capacity):
+            return InTurn(self.program, [*self.state, *self.generators])
+        return self.program.cohort()
+
+    def take_weights(self, tensors: Tensors) -> None:
+        """Set the model's weights."""
+        write(self.model.weights, tensors)
+
+    def take_state(self, tensors: Tensors) -> None:
+        """Set weights and optimizer."""
+        write(self.state, tensors)
