@@ -175,7 +175,8 @@ def memory_group():
 def test_a_worker_that_the_kernel_kills_for_its_memory_is_told_as_such(
     undisturbed, tmp_path, monkeypatch, memory_group
 ):
-    monkeypatch.setenv("PYTHON_MISBEHAVE", "3:2:exhaust")
+    complete = next(trial.number for trial in undisturbed[0].trials if trial.state == "complete")
+    monkeypatch.setenv("PYTHON_MISBEHAVE", f"{complete}:2:exhaust")
     monkeypatch.setenv("PYTHON_MISBEHAVE_MARK", str(tmp_path / "mark"))
     deaths = []
 
