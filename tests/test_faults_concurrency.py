@@ -79,6 +79,7 @@ def test_a_run_waits_for_another_program_that_locks_the_database(undisturbed, tm
     assert outcome(record) == outcome(undisturbed)
 
 
+@SLOW
 def test_a_run_that_waits_too_long_for_the_database_ends_and_goes_on_later(undisturbed, tmp_path, monkeypatch):
     path, out = make_study(tmp_path), tmp_path / "runs"
     monkeypatch.setenv(*next(iter(SLEEP.items())))

@@ -185,7 +185,8 @@ def test_a_retraining_whose_worker_is_killed_goes_on_from_its_checkpoint(undistu
 # Told to stop
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_told_to_stop_ends_its_epoch_and_goes_on_later(undisturbed, launcher, tmp_path, sent, code):
     path, out = make_study(tmp_path), tmp_path / "runs"
     life = launcher.start(path, out, **SLEEP)
@@ -253,12 +254,13 @@ def test_what_a_hanging_worker_had_started_is_gone_with_it(undisturbed, tmp_path
 # Ending without a result
 
 
+@SLOW
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
         ("exit", "exit 0 without a result"),
-        pytest.param("exit-3", "exit 3", marks=SLOW),
-        pytest.param("crash", "SIGSEGV", marks=SLOW),
+        ("exit-3", "exit 3"),
+        ("crash", "SIGSEGV"),
     ],
 )
 def test_a_trial_whose_workers_end_without_a_result_fails_and_the_search_goes_on(tmp_path, misbehave, how, reason):
