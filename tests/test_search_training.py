@@ -9,6 +9,7 @@ from search.blobs import FolderBlobs
 from search.checkpoints import Checkpoints
 from search.errors import SearchError
 from search.messages import EvaluateJob, ExportJob, Task, TrainJob, TrialFailed, Workload
+from search.models import initialise
 from search.programs.fit import FitProgram
 from search.training import KerasTrainer
 from studies.patience import EarlyStopping, Plateau
@@ -414,7 +415,7 @@ def test_waiting_is_that_of_keras_s_callbacks_in_fit(blobs, waits):
     trainer = make_trainer(blobs, **waits)
     ours = train(trainer, 14, params)
     model = trainer._machines["s"].model
-    training.initialise(model, 5)
+    initialise(model, 5)
     model.optimizer.learning_rate = params["learning_rate"]
     callbacks = []
     if stop := waits.get("early_stopping"):

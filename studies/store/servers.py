@@ -115,12 +115,14 @@ class ServerLock:
         """
         deadline = time.monotonic() + patience_seconds
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        while not connection.scalar(_TRY, {"key": self._key}):
-            if time.monotonic() >= deadline:
-                holder = connection.scalar(_HOLDER, {"key": self._key}) or "another program"
-                connection.close()
-                raise Held(holder)
-            time.sleep(1.0)
+        try:
+            while not connection.scalar(_TRY, {"key": self._key}):
+                if time.monotonic() >= deadline:
+                    raise Held(connection.scalar(_HOLDER, {"key": self._key}) or "another program")
+                time.sleep(1.0)
+        except BaseException:
+            connection.close()
+            raise
         self._connection = connection
         return self
 

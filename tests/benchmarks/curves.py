@@ -135,10 +135,8 @@ def _trained(
 
 
 def _trainer(loaded: LoadedStudy, blobs: FolderBlobs) -> KerasTrainer:
-    from search.programs import limit_threads
     from search.training import KerasTrainer
 
-    limit_threads(1)
     splits = search_splits(open_source(loaded.plan.data, loaded.path.parent), loaded.plan.data)
     publish(splits, blobs)
     return KerasTrainer(workload(loaded, splits, blobs, [Slot(None, 1, 1)]))
@@ -158,6 +156,9 @@ def _jobs(loaded: LoadedStudy, pool: Sequence[Params], seeds: int, first: int, l
 
 
 def main() -> None:
+    from search.programs import limit_threads
+
+    limit_threads(1)
     arguments = _arguments()
     loaded = load_study(arguments.study, arguments.set)
     pool = draw(loaded.space, arguments.configurations)

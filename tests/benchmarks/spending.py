@@ -76,7 +76,7 @@ def spend(study: str, overrides: Sequence[str], workers: int | None = None) -> S
         end = _End(StopRequest())
         with _told(notes), suppress(Interrupted):
             run_study(loaded, options, end.stop, end)
-        return spending([jobs for path in sorted(notes.iterdir()) if (jobs := _jobs(path))], end.at)
+        return spending([jobs for path in sorted(notes.iterdir()) if (jobs := _jobs(path, end.at))], end.at)
 
 
 def spending(workers: Sequence[Sequence[Job]], end: float) -> Spending:
@@ -126,8 +126,10 @@ def _tracing(calls: Sequence[tuple[int, int, str, float]]) -> float:
     return sum(max(0.0, own[0] - expected[key]) for key, own in by_program.items())
 
 
-def _jobs(path: Path) -> list[Job]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def _jobs(path: Path, end: float) -> list[Job]:
+    """A worker's jobs of the search; one of the retraining may have begun before the run was stopped."""
+    jobs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [job for job in jobs if job["began"] < end]
 
 
 @contextmanager

@@ -70,10 +70,18 @@ class Stopwatch:
 class TimedProgram:
     """A program whose calls are timed."""
 
+    capacity = 1
+
     def __init__(self, program: Any, watch: Stopwatch) -> None:
         self._program = program
         self._watch = watch
         self._number = next(_NUMBERS)
+
+    def cohort(self) -> Any:
+        """A cohort of one trial."""
+        from search.programs import Alone
+
+        return Alone(self)
 
     def to_device(self, *arrays: Any) -> Any:
         """Not a step: it counts for whoever calls it."""
@@ -104,6 +112,7 @@ class TimedTrainer:
         self._notes = (Path(os.environ["PYTHON_NOTES"]) / f"{os.getpid()}.jsonl").open("a", encoding="utf-8")
         self.evaluate = trainer.evaluate
         self.export = trainer.export
+        self.predict = trainer.predict
 
     def train(self, job: TrainJob, report: Callable[[Any], None], paused: Callable[[], bool]) -> JobDone:
         """Train, and note what took how long."""
@@ -124,17 +133,16 @@ class TimedTrainer:
 def make_trainer(workload: Workload) -> tuple[worker.Trainer, Ready]:
     """The real trainer, with the stopwatch around its parts."""
     trainer, ready = worker._keras_trainer(workload)
-    from search import training
+    from search import programs, training
     from search.checkpoints import Checkpoints
 
     watch = Stopwatch()
     for owner, method, part in (
         (training.KerasTrainer, "_build", "building"),
         (training.Machine, "prepare", "preparing"),
-        (training.Machine, "reseed", "seeding"),
-        (training.Machine, "state", "weights"),
-        (training.Machine, "weights", "weights"),
         (training.Machine, "take_state", "weights"),
+        (programs.Alone, "assign", "seeding"),
+        (programs.Alone, "read", "weights"),
         (Checkpoints, "save", "checkpoints"),
         (Checkpoints, "load", "checkpoints"),
     ):
