@@ -166,13 +166,21 @@ def test_the_example_of_the_doctor_runs(tmp_path):
 
 def test_the_example_of_the_dashboard_runs_until_it_is_interrupted(digits):
     words = ["0" if word.isdecimal() else word for word in example("dashboard")]  # a port that is free
-    process = subprocess.Popen(
-        command(*words), cwd=digits[0], env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    line = process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    pipes = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command(*words), cwd=digits[0], env=environment(), preexec_fn=_heed_interrupts, **pipes)
+    try:
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert (process.returncode, "read-only" in line) == (130, True)
+
+
+def _heed_interrupts():
+    """What a shell starts in the background ignores SIGINT, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_plan_probes_the_time_of_an_epoch(tmp_path):
