@@ -205,15 +205,16 @@ def measured():
     return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd"))
 
 found, rungs = [], []
+EARLY, LATE = range(41, 51), range(191, 201)
 def observe(kind, **about):
     if kind == "rung":
         rungs.append(kind)
-        if len(rungs) in (50, 200):
+        if len(rungs) in (*EARLY, *LATE):
             found.append(measured())
 
 changes = ["budget.trials=200", "hyperband.max_resource=1", "sampler.name=random"]
 run(Path(sys.argv[1]), sys.argv[2], *changes, observe=observe)
-print(json.dumps(found))
+print(json.dumps([found[:10], found[10:]]))
 """
 
 
@@ -224,9 +225,9 @@ def test_two_hundred_trials_leave_memory_and_open_files_as_they_were(tmp_path):
     done = subprocess.run(
         command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True, cwd=ROOT
     )
-    (early, files), (late, files_later) = json.loads(done.stdout)
-    assert late - early < 20 * 2**20
-    assert files_later == files
+    early, late = ([min(column) for column in zip(*moments, strict=True)] for moments in json.loads(done.stdout))
+    assert late[0] - early[0] < 20 * 2**20  # the smallest of ten moments each: a file may be open for one of them
+    assert late[1] <= early[1]
 
 
 @SLOW
