@@ -31,6 +31,7 @@ class Machine:
     program: Program
     labels: Callable[[NDArray[np.int32]], NDArray[Any]] = np.asarray  # class numbers as the loss takes them
     own_fit: OwnFit | None = None
+    kinship: str = ""  # equal for models that differ in nothing but their widths; empty where that isn't known
 
     def prepare(self, params: dict[str, Any], seed: int) -> None:
         """Make it a new trial's: its scalar parameters, initial weights from its seed, a fresh optimizer."""

@@ -8,7 +8,7 @@ a layer or the optimizer that uses it, so that JAX's stateless calls see it; non
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,6 +71,11 @@ class Scalars(ABC):
 
     def __contains__(self, name: object) -> bool:
         return name in self._params
+
+    @property
+    def names(self) -> Collection[str]:
+        """The parameters that the model depends on as numbers, so far."""
+        return self._kinds.keys()
 
     @abstractmethod
     def dropout(self, name: str, *, layer_name: str) -> Any:

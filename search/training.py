@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import sys
 import tempfile
@@ -36,7 +37,7 @@ from search.messages import (
     Workload,
 )
 from search.metrics import metrics_for, probabilities
-from search.models import build, export, is_custom, is_hypermodel
+from search.models import build, export, is_custom, is_hypermodel, is_width
 from search.models.custom import import_function
 from search.programs import (
     VALIDATION_BATCH,
@@ -300,15 +301,20 @@ class KerasTrainer:
             metrics=metrics_for(self._workload.monitor, self._workload.classes),
             jit_compile=False,  # the program around it decides
         )
-        return Machine(model, scalars, self._program(model, params))
+        if is_custom(self._workload.model):  # its widths may have any name
+            return Machine(model, scalars, self._program(model, params))
+        kinship = _kinship(params, scalars)
+        kin = next((machine.program for machine in self._machines.values() if machine.kinship == kinship), None)
+        return Machine(model, scalars, self._program(model, params, kin), kinship=kinship)
 
-    def _program(self, model: keras.Model, params: dict[str, Any]) -> Program:
+    def _program(self, model: keras.Model, params: dict[str, Any], kin: Program | None = None) -> Program:
         """Whole epochs on the device where the data fits there, else `fit`, which streams it."""
         batch_size = int(params["batch_size"])
         if self._streams:
             return FitProgram(model, batch_size, self._class_weights(params))
         jit_compile = params["jit_compile"] is True
-        return build_program(model, batch_size, jit_compile=jit_compile, class_weights=self._class_weights(params))
+        weights = self._class_weights(params)
+        return build_program(model, batch_size, jit_compile=jit_compile, class_weights=weights, kin=kin)
 
     def _span(self, params: dict[str, Any]) -> Span:
         rows = len(self._split("train")[1])
@@ -352,6 +358,12 @@ class KerasTrainer:
 
 class _NoMonitor(Exception):
     """The model doesn't report what the study ranks by: no trial of it can go on."""
+
+
+def _kinship(params: dict[str, Any], scalars: Scalars) -> str:
+    """Equal for trials whose models differ in nothing but widths, and the numbers that are variables."""
+    varies = {name for name in params if name in scalars.names or is_width(name)}
+    return json.dumps({name: None if name in varies else value for name, value in params.items()}, sort_keys=True)
 
 
 def _prefixed(prefix: str, logs: dict[str, float]) -> dict[str, float]:

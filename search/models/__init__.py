@@ -54,6 +54,8 @@ TRAINING = frozenset(
 )
 """Parameters that training reads, whatever the family."""
 
+_WIDTH = re.compile(r"units(_\d+)?")
+
 OF_HYPERMODELS = ("batch_size", "jit_compile", "precision")
 """Those that training reads for a Keras Tuner hypermodel, which compiles its model itself."""
 
@@ -120,6 +122,11 @@ def check_space(space: Space, name_or_path: str, folder: Path | None = None) -> 
         check(space.model, space.parameters)
     except SearchError as error:
         raise SearchError(f"{shown_path(find('space', name_or_path, CATALOG, folder))}: {error}") from None
+
+
+def is_width(name: str) -> bool:
+    """Whether a parameter of toprung's own models is the width of a dense layer, or of several."""
+    return _WIDTH.fullmatch(name) is not None
 
 
 def is_custom(name: str) -> bool:

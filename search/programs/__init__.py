@@ -162,6 +162,7 @@ def build_program(
     *,
     jit_compile: bool = False,
     class_weights: NDArray[np.float32] | None = None,
+    kin: Program | None = None,
 ) -> Program:
     """The fastest program for the backend in use; `fit` where a backend has none of its own.
 
@@ -171,8 +172,10 @@ def build_program(
         jit_compile: Whether XLA compiles TensorFlow's epoch. It makes dense networks faster once it has compiled,
             and convolutions on a processor ten times slower; JAX's epoch is always compiled.
         class_weights: Shape (classes,): what a row of each class weighs in the loss of training; None for 1.
+        kin: The program of a model that differs in the widths of dense layers alone, and in no option of this
+            call; TensorFlow then needs no new trace.
     """
-    return _backend().make(model, batch_size, jit_compile=jit_compile, class_weights=class_weights)
+    return _backend().make(model, batch_size, jit_compile=jit_compile, class_weights=class_weights, kin=kin)
 
 
 def make_probe(
@@ -239,7 +242,13 @@ class Backend(Protocol):
     """What the module of a backend offers."""
 
     def make(
-        self, model: keras.Model, batch_size: int, *, jit_compile: bool, class_weights: NDArray[np.float32] | None
+        self,
+        model: keras.Model,
+        batch_size: int,
+        *,
+        jit_compile: bool,
+        class_weights: NDArray[np.float32] | None,
+        kin: Program | None,
     ) -> Program:
         """See `build_program`."""
 

@@ -11,7 +11,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.programs import COHORT, VALIDATION_BATCH, DeviceArrays, Look, Tensors, create_variables, stretches, write
+from search.programs import (
+    COHORT,
+    VALIDATION_BATCH,
+    DeviceArrays,
+    Look,
+    Program,
+    Tensors,
+    create_variables,
+    stretches,
+    write,
+)
 
 _LANES = (1, 4, COHORT)  # a cohort is filled up to one of these numbers, so that few programs are compiled
 
@@ -180,9 +190,14 @@ class JaxCohort:
 
 
 def make(
-    model: keras.Model, batch_size: int, *, jit_compile: bool, class_weights: NDArray[np.float32] | None
+    model: keras.Model,
+    batch_size: int,
+    *,
+    jit_compile: bool,
+    class_weights: NDArray[np.float32] | None,
+    kin: Program | None,
 ) -> JaxProgram:
-    """The program of a compiled model; JAX compiles always."""
+    """The program of a compiled model; JAX compiles always, for shapes that it knows."""
     return JaxProgram(model, batch_size, class_weights)
 
 

@@ -46,7 +46,10 @@ def _use_for_updates(optimizer: Any) -> None:
         if rule.momentum:
             return
         # the kernel writes its step somewhere even where no momentum will read it
-        rule.scratch = [tf.Variable(tf.zeros(velocity.shape), trainable=False) for velocity in rule._velocities]
+        rule.scratch = [
+            tf.Variable(tf.zeros(velocity.shape), trainable=False, shape=velocity.value.shape)
+            for velocity in rule._velocities
+        ]
     rule._backend_update_step = partial(_update, rule, make)
 
 
@@ -147,7 +150,7 @@ def _normalise(layer: Any, inputs: Any, training: bool | None = None, mask: Any 
     done = tf.raw_ops.FusedBatchNormV3(
         x=images, scale=layer.gamma.value, offset=layer.beta.value, mean=[], variance=[], epsilon=layer.epsilon
     )
-    count = tf.cast(tf.size(images) // images.shape[-1], tf.float32)
+    count = tf.cast(tf.size(images) // tf.size(layer.gamma.value), tf.float32)
     variance = done.batch_variance * ((count - 1) / count)  # the kernel divides by count - 1, Keras by count
     keep = layer.momentum
     layer.moving_mean.assign(layer.moving_mean * keep + done.batch_mean * (1 - keep))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -10,17 +11,22 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, create_variables, stretches
+from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, Program, create_variables, stretches
 from search.programs.kernels import use_kernels
+from search.programs.widths import Variables, forget_widths, has_free_widths
 
 Logs = dict[str, Any]
 
 
 class TensorFlowProgram:
-    """Two graphs, an epoch of training and a batch of validation, traced when first used.
+    """The graphs of a model, and its variables.
 
-    The batches' size is dynamic in the graph, so that the last, smaller batch of an epoch needs no second copy
-    of the step; XLA needs sizes to be known, so with `jit_compile` the remainder is a step of its own.
+    Args:
+        model: Compiled.
+        batch_size: Rows a training step.
+        jit_compile: Whether XLA compiles the epoch.
+        class_weights: Shape (classes,); None for 1.
+        kin: The program of a model that differs from this one in widths alone: its graphs serve this one too.
     """
 
     capacity = 1
@@ -32,16 +38,21 @@ class TensorFlowProgram:
         *,
         jit_compile: bool,
         class_weights: NDArray[np.float32] | None = None,
+        kin: Program | None = None,
     ) -> None:
         _spare_graph_rewriting(model)
         create_variables(model)
+        shares = not jit_compile and has_free_widths(model)
+        if shares:
+            forget_widths(model)
         use_kernels(model)
         self._model = model
         self._batch_size = batch_size
-        self._class_weights = None if class_weights is None else tf.constant(class_weights)
-        compiled = {"jit_compile": jit_compile, "reduce_retracing": not jit_compile, "autograph": False}
-        self._train = tf.function(self._static_epoch if jit_compile else self._dynamic_epoch, **compiled)
-        self._validate = tf.function(self._validation, autograph=False, reduce_retracing=True)
+        self._variables = Variables(model).values if shares else []
+        if isinstance(kin, TensorFlowProgram) and shares and _kinds(kin._model) == _kinds(model):
+            self._graphs: Graphs = kin._graphs
+        else:
+            self._graphs = Graphs(model, batch_size, jit_compile, class_weights, shares=shares)
 
     def to_device(self, x: NDArray[Any], y: NDArray[np.int32]) -> DeviceArrays:
         """Copy a split to the device."""
@@ -53,7 +64,7 @@ class TensorFlowProgram:
 
     def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
         """Train one epoch over the rows in `order`."""
-        return _numbers(self._train(data.x, data.y, tf.constant(order)))
+        return _numbers(self._graphs.train(self._variables, data.x, data.y, tf.constant(order)))
 
     def train_and_look(
         self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
@@ -64,31 +75,72 @@ class TensorFlowProgram:
             if looked:
                 batch = tf.constant(rows[: self._batch_size])
                 look(tf.gather(data.x, batch), tf.gather(data.y, batch))
-            self._train(data.x, data.y, tf.constant(rows), first=False)
-        return _numbers(self._logs())
+            self._graphs.train(self._variables, data.x, data.y, tf.constant(rows), first=False)
+        return _numbers(self._model.get_metrics_result())
 
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The metrics on all rows of `data`."""
-        if data.rows <= VALIDATION_BATCH:
-            return _numbers(self._validate(data.x, data.y, first=True))
-        for start in range(0, data.rows, VALIDATION_BATCH):
-            batch = slice(start, start + VALIDATION_BATCH)
-            logs = self._validate(data.x[batch], data.y[batch], first=start == 0)
-        return _numbers(logs)
+        whole = data.rows <= VALIDATION_BATCH
+        return _numbers(self._graphs.validate(self._variables, data.x, data.y, whole))
 
-    def _dynamic_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: bool = True) -> Logs:
-        if first:
+
+class Graphs:
+    """Two graphs, an epoch of training and one of validation, traced when first used.
+
+    The batches' size is dynamic in the graph, so that the last, smaller batch of an epoch needs no second copy
+    of the step; XLA needs sizes to be known, so with `jit_compile` the remainder is a step of its own.
+
+    Args:
+        model: Compiled, with all its variables.
+        batch_size: Rows a training step.
+        jit_compile: Whether XLA compiles the epoch.
+        class_weights: Shape (classes,); None for 1.
+        shares: Whether the graphs compute with the variables that they are given; else with the model's.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        batch_size: int,
+        jit_compile: bool,
+        class_weights: NDArray[np.float32] | None,
+        *,
+        shares: bool,
+    ) -> None:
+        self._model = model
+        self._batch_size = batch_size
+        self._class_weights = None if class_weights is None else tf.constant(class_weights)
+        self._given = Variables(model).replaced if shares else lambda _: nullcontext()
+        self._epoch = self._static_epoch if jit_compile else self._dynamic_epoch
+        compiled = {"jit_compile": jit_compile, "reduce_retracing": not jit_compile, "autograph": False}
+        self.train = tf.function(self._training, **compiled)
+        self.validate = tf.function(self._validation, autograph=False, reduce_retracing=True)
+
+    def _training(
+        self, variables: list[tf.Variable], x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: bool = True
+    ) -> Logs:
+        with self._given(variables):
+            if first:
+                self._model.reset_metrics()
+            self._epoch(x, y, order)
+            return self._logs()
+
+    def _validation(self, variables: list[tf.Variable], x: tf.Tensor, y: tf.Tensor, whole: bool) -> Logs:
+        with self._given(variables):
             self._model.reset_metrics()
+            if whole:
+                self._model.test_step((x, y))
+            else:
+                _each_batch(tf.shape(y)[0], VALIDATION_BATCH, lambda rows: self._validate_on(x, y, rows))
+            return self._logs()
 
+    def _dynamic_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> None:
         def step(rows: tf.Tensor) -> None:
             self._train_on(x, y, tf.gather(order, rows))
 
         _each_batch(tf.shape(order)[0], self._batch_size, step)
-        return self._logs()
 
-    def _static_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: bool = True) -> Logs:
-        if first:
-            self._model.reset_metrics()
+    def _static_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> None:
         full, remainder = divmod(order.shape[0], self._batch_size)
         batches = tf.reshape(order[: full * self._batch_size], (full, self._batch_size))
 
@@ -99,28 +151,33 @@ class TensorFlowProgram:
         tf.while_loop(lambda index: index < full, step, (tf.constant(0),), maximum_iterations=full)
         if remainder:
             self._train_on(x, y, order[-remainder:])
-        return self._logs()
-
-    def _validation(self, x: tf.Tensor, y: tf.Tensor, first: bool) -> Logs:
-        if first:
-            self._model.reset_metrics()
-        self._model.test_step((x, y))
-        return self._logs()
 
     def _train_on(self, x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor) -> None:
         labels = tf.gather(y, rows)
         weights = () if self._class_weights is None else (tf.gather(self._class_weights, labels),)
         self._model.train_step((tf.gather(x, rows), labels, *weights))
 
+    def _validate_on(self, x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor) -> None:
+        self._model.test_step((tf.gather(x, rows), tf.gather(y, rows)))
+
     def _logs(self) -> Logs:
         return dict(self._model.get_metrics_result())
 
 
+def _kinds(model: keras.Model) -> list[type]:
+    return [type(layer) for layer in model.layers]
+
+
 def make(
-    model: keras.Model, batch_size: int, *, jit_compile: bool, class_weights: NDArray[np.float32] | None
+    model: keras.Model,
+    batch_size: int,
+    *,
+    jit_compile: bool,
+    class_weights: NDArray[np.float32] | None,
+    kin: Program | None,
 ) -> TensorFlowProgram:
     """The program of a compiled model."""
-    return TensorFlowProgram(model, batch_size, jit_compile=jit_compile, class_weights=class_weights)
+    return TensorFlowProgram(model, batch_size, jit_compile=jit_compile, class_weights=class_weights, kin=kin)
 
 
 def make_probe(

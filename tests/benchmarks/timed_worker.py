@@ -157,8 +157,8 @@ def time_programs(watch: Stopwatch) -> None:
 
     inner = getattr(training, _MAKER)
 
-    def build(*arguments: Any, **named: Any) -> TimedProgram:
-        return TimedProgram(inner(*arguments, **named), watch)
+    def build(*arguments: Any, kin: TimedProgram | None = None, **named: Any) -> TimedProgram:
+        return TimedProgram(inner(*arguments, kin=kin and kin._program, **named), watch)
 
     setattr(training, _MAKER, build)
 
