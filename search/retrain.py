@@ -47,7 +47,7 @@ def retrain(
 ) -> list[Repetition]:
     """Train configurations anew with `plan.retrain.seeds` seeds each.
 
-    The first seeds are those of the trial: on the training split alone they repeat the search's result.
+    None of the seeds is the trial's: that one may have been lucky, for by its value it was chosen.
 
     Args:
         trials: Whose params are used.
@@ -133,7 +133,7 @@ def _reductions(trial: TrialRecord, plan: StudyPlan, sizes: tuple[int, int]) -> 
 
 def _job(trial: TrialRecord, plan: StudyPlan, recipe: Recipe, sizes: tuple[int, int], repetition: int) -> TrainJob:
     task = recipe.task(trial)
-    seed = repeated(task.seed, repetition + 1)[repetition]
+    seed = repeated(task.seed, task.seeds + repetition + 1)[-1]
     folder = f"retrained/{trial.number:05d}-{plan.retrain.data}-{repetition}"
     reduced, changes = _reductions(trial, plan, sizes), {"seed": seed, "seeds": 1, "record": 0, "folder": folder}
     return TrainJob(
