@@ -90,3 +90,36 @@ def test_dropout_in_a_kernel_drops_what_it_drops_without(rate):
     plain, kernel = (model.get_layer("dropout_0")(x, training=True).numpy() for model in models)
     np.testing.assert_array_equal(plain, kernel)
     assert (kernel == 0).mean() == pytest.approx(rate, abs=0.1)
+
+
+@pytest.mark.parametrize("activation", [None, "tanh"])
+def test_a_dense_layer_in_a_kernel_is_keras_s(activation):
+    models = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation)]) for _ in range(2)]
+    for model in models:
+        model.compile(optimizer="sgd", loss="mse")
+        model.optimizer.build(model.trainable_variables)
+        model.set_weights([np.arange(12.0).reshape(3, 4) / 10, np.arange(4.0)])
+    use_kernels(models[1])
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    for ours, keras_own in zip(*(_outputs_and_gradients(model, x) for model in reversed(models)), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-5)
+
+
+def test_gradients_pass_what_dropout_lets_pass():
+    params = {"dropout": 0.5, "units": 8}
+    model = build("mlp", params, (6,), "float32", 2, 1.0, 0.0, Scalars.variable(params))
+    model.compile(optimizer="sgd", loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    use_kernels(model)
+    x = tf.ones((50, 6))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = model.get_layer("dropout_0")(x, training=True)
+    np.testing.assert_array_equal(tape.gradient(y, x), y)  # both are 0 or the factor
+
+
+def _outputs_and_gradients(model, x):
+    with tf.GradientTape() as tape:
+        y = model(x, training=True)
+        loss = tf.reduce_sum(y * y)
+    return [y, *tape.gradient(loss, [weight.value for weight in model.trainable_variables])]

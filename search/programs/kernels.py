@@ -33,6 +33,8 @@ def _use_in_layer(layer: Any) -> None:
     kind = type(layer)
     if kind is VariableDropout:
         layer.__dict__["call"] = partial(_drop, layer)
+    elif kind is keras.layers.Dense and layer.bias is not None and not (layer.lora_enabled or layer.quantization_mode):
+        layer.__dict__["call"] = partial(_connect, layer)
     elif kind is keras.layers.BatchNormalization and _has_kernel(layer):
         layer.__dict__["call"] = partial(_normalise, layer)
 
@@ -158,6 +160,13 @@ def _normalise(layer: Any, inputs: Any, training: bool | None = None, mask: Any 
     return tf.cast(tf.reshape(done.y, tf.shape(inputs)), layer.compute_dtype)
 
 
+def _connect(layer: Any, inputs: Any, training: bool | None = None) -> Any:
+    """A dense layer. Keras adds the bias by the kernel only where it knows the width."""
+    outputs = keras.ops.matmul(inputs, layer.kernel)
+    outputs = tf.nn.bias_add(outputs, keras.ops.convert_to_tensor(layer.bias))
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
 def _drop(layer: VariableDropout, inputs: Any, training: bool = False) -> Any:
     """Dropout with the draws of `keras.random.uniform`, without stretching them from 0..1 to 0..1."""
     if not training:
@@ -165,7 +174,13 @@ def _drop(layer: VariableDropout, inputs: Any, training: bool = False) -> Any:
     seed = tf.cast(tf.math.floormod(layer.seed_generator.next(), tf.int32.max - 1), tf.int32)
     draws = _uniform(tf.shape(inputs), seed, inputs.dtype)
     rate, _, factor = tf.unstack(tf.cast(layer.numbers.value, inputs.dtype))
-    return tf.where(draws >= rate, inputs * factor, tf.zeros((), inputs.dtype))
+    return _scaled(inputs, tf.cast(draws >= rate, inputs.dtype) * factor)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _scaled(x: tf.Tensor, factors: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
+    """A product of equal shapes; TensorFlow's own gradient looks for what was broadcast, at each step."""
+    return x * factors, lambda gradient: (gradient * factors, None)
 
 
 def _uniform(shape: tf.Tensor, seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
