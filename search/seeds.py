@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 
 def derive(seed: int, *path: int) -> int:
     """A seed of 31 bits for one place below `seed`: (seed, trial), (trial's seed, epoch), ...
@@ -13,6 +11,8 @@ def derive(seed: int, *path: int) -> int:
     Source:
         O'Neill's hash of entropy, as numpy.random.SeedSequence has it.
     """
+    import numpy as np  # once the workers are on their way
+
     state = np.random.SeedSequence([seed, *path]).generate_state(1)
     return int(state[0]) >> 1
 

@@ -27,3 +27,22 @@ def test_what_a_worker_left_out_is_there_when_it_is_asked_for():
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
     )  # fmt: skip
     assert done.stdout.splitlines() == ["_LazyModule False", "Session Interpreter Dense", "(2, 1) sklearn"]
+
+
+BEFORE_WORKERS = """
+import os, subprocess, sys
+from search.cli import main
+
+def start(self, *arguments, **options):
+    print([name for name in ("numpy", "optuna", "sqlalchemy", "pandas", "keras") if name in sys.modules], flush=True)
+    os._exit(0)
+
+subprocess.Popen.__init__ = start
+sys.argv = ["toprung", "run", "digits", "--out", sys.argv[1]]
+main()
+"""
+
+
+def test_workers_are_started_before_the_command_imports_what_takes_long(tmp_path):
+    command = [sys.executable, "-c", BEFORE_WORKERS, str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "[]"

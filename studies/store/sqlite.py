@@ -13,6 +13,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import URL, Connection, Engine, event, make_url
 
 from studies.errors import StudyError
+from studies.files import sqlite_url
 from studies.locks import FileLock, Held
 from studies.store.faults import BUSY_SECONDS, explained
 
@@ -23,12 +24,6 @@ _NETWORK_FILE_SYSTEMS = (
     "nfs", "cifs", "smb", "ncpfs", "afs", "9p", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "fuse.",
 )  # fmt: skip
 _WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)  # earlier ones can corrupt it: walresetbug
-
-
-def sqlite_url(path: Path) -> str:
-    """The URL of a SQLite file, whatever characters its path has."""
-    url = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
-    return url.replace("?", "%3F")
 
 
 def path_of(url: URL) -> Path:
