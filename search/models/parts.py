@@ -39,6 +39,14 @@ _WITH_STDDEV = {
 _LIMITS: dict[str, Kind] = {"rotation": "angle", "shift": "share", "shear": "share", "zoom": "share"}
 
 
+NORM_MOMENTUM = 0.9
+"""Of batch normalisation's moving statistics.
+
+With Keras's 0.99 they are right only after some five hundred steps: a network is then worth chance on the validation
+split at its first rungs, and trials are compared by nothing.
+"""
+
+
 @dataclass(frozen=True)
 class Task:
     """What a model is built for.
@@ -174,7 +182,7 @@ def penalised(layer: Any, reader: Reader, scalars: Scalars, index: int | None) -
 def activated(x: Any, reader: Reader, scalars: Scalars, index: int | None, label: str) -> Any:
     """Batch normalisation if asked for, then the activation with its penalty."""
     if reader.flag("batch_norm", False, index):
-        x = applied(keras.layers.BatchNormalization(name=f"norm_{label}"), x)
+        x = applied(keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"norm_{label}"), x)
     x = keras.layers.Activation(reader.word("activation", _ACTIVATIONS, index), name=f"activation_{label}")(x)
     l1, l2 = reader.name("activity_l1", index), reader.name("activity_l2", index)
     return scalars.activity_penalty(l1=l1, l2=l2, layer_name=f"penalty_{label}")(x) if l1 or l2 else x

@@ -10,7 +10,18 @@ import keras
 
 from search.errors import SearchError, Unusable
 from search.models.drawing import zeros
-from search.models.parts import Reader, Scalar, Task, applied, augmented, begin, dense_stack, finish, with_channels
+from search.models.parts import (
+    NORM_MOMENTUM,
+    Reader,
+    Scalar,
+    Task,
+    applied,
+    augmented,
+    begin,
+    dense_stack,
+    finish,
+    with_channels,
+)
 from search.models.pretrained import BACKBONES, SMALLEST, locate
 from search.models.weights import keep
 from search.scalars import Scalars
@@ -35,7 +46,7 @@ def build_transfer(params: Mapping[str, Scalar], task: Task, scalars: Scalars) -
         _load(backbone, name, path)
     _thaw(backbone, name, reader.integer("fine_tune", 0, low=0))
     x = keras.layers.GlobalAveragePooling2D(name="average")(backbone(x))
-    x = applied(keras.layers.BatchNormalization(name="norm"), x)
+    x = applied(keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name="norm"), x)
     return finish(task, inputs, dense_stack(x, reader, scalars, 512), scalars)
 
 

@@ -259,7 +259,7 @@ def main() -> None:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by the way of every `finally`: contestants end too
     task = TASKS[arguments.dataset]
-    task = replace(task, epochs=arguments.epochs or task.epochs)
+    task = replace(task, epochs=arguments.epochs or task.epochs, seconds=arguments.seconds or task.seconds)
     warm_up()
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="toprung-benchmark-") as name:
@@ -285,6 +285,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a local file of the data set")
     parser.add_argument("--repeats", type=int, default=3, help="rounds; each has its own seed")
     parser.add_argument("--epochs", type=int, help="trial-epochs for each, where a whole sweep takes too long")
+    parser.add_argument("--seconds", type=float, help="limit for one contestant, by default what the data set has")
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=USUAL)
     parser.add_argument("--json", type=Path, metavar="FILE", help="every run's figures, with machine and versions")
     return parser.parse_args()

@@ -1,4 +1,7 @@
-"""The networks of spaces/catalog/mlp.toml and cnn.toml and of e2.toml, as a user of plain Keras writes them."""
+"""The networks of spaces/catalog/mlp.toml and cnn.toml and of e2.toml, as a user of plain Keras writes them.
+
+The momentum of batch normalisation is that of toprung's: all contestants train the same networks.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def _e2(x: Any, params: Mapping[str, Any]) -> Any:
 
 
 def _normalised(x: Any) -> Any:
-    return keras.layers.Activation("relu")(keras.layers.BatchNormalization()(x))
+    return keras.layers.Activation("relu")(keras.layers.BatchNormalization(momentum=0.9)(x))
 
 
 def _l1(params: Mapping[str, Any]) -> keras.regularizers.Regularizer:
