@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TITLE = "What the parameters did"
-CAUTION = "Most trials were trained briefly, and the sampler tried more of what looked good: read these with care."
+BRIEFLY = "most trials were trained briefly"
+LEARNED = "the sampler tried more of what looked good"
+LEARNERS = ("tpe", "gp", "cmaes")
 MOST_SLICES = 6
 MOST_LINES = 200
 MOST_AXES = 8
@@ -56,8 +58,17 @@ def parameter_section(study: StudyRecord) -> Section:
         return Section(TITLE)
     scales = [_scale(study, name, trials) for name in names]
     made = (_importance_bars(found), _slices(study, trials, scales), _lines(study, trials, scales))
-    sentences = (_importance_words(found), CAUTION) if found else (CAUTION,)
-    return Section(TITLE, sentences, tuple(chart for chart in made if chart))
+    sentences = [_importance_words(found)] if found else []
+    return Section(TITLE, (*sentences, *_caution(study, trials)), tuple(chart for chart in made if chart))
+
+
+def _caution(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[str]:
+    """Why parameters and values may go together by the way in which the study searched."""
+    briefly = sum(trial.state != "complete" for trial in trials) > len(trials) / 2
+    chosen = len(study.plan.get("enqueue") or ()) >= len(study.trials)
+    learned = (study.plan.get("sampler") or {}).get("name") in LEARNERS and not chosen
+    reasons = [reason for reason, holds in ((BRIEFLY, briefly), (LEARNED, learned)) if holds]
+    return [f"{', and '.join(reasons)}: read these with care.".capitalize()] if reasons else []
 
 
 def _in_order(names: Sequence[str], found: Importances | None) -> list[str]:

@@ -30,7 +30,9 @@ class RungCount:
 
 
 def rung_counts(study: StudyRecord) -> list[RungCount]:
-    """The rungs that were reached, bracket by bracket, each from its lowest up."""
+    """The rungs that were reached, bracket by bracket, each from its lowest up; none where nothing is pruned."""
+    if (study.plan.get("hyperband") or {}).get("mode") == "none":
+        return []
     brackets: dict[int, list[TrialRecord]] = {}
     for trial in study.trials:
         if trial.bracket is not None:

@@ -127,6 +127,12 @@ def test_charts_leave_the_plots_of_others_alone():
     assert done.stdout == "False\n"
 
 
+def test_a_comparison_without_pruning_has_no_rungs():
+    trials = [record(number, "complete", 27, val_accuracy=0.9) for number in range(3)]
+    assert rung_counts(study(trials)) != []
+    assert rung_counts(study(trials, plan={"hyperband": {"mode": "none"}})) == []
+
+
 def test_the_epochs_spent_on_rungs_are_all_epochs_of_the_study():
     trials = [
         record(0, "pruned", 1, val_accuracy=0.5),

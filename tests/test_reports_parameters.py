@@ -51,3 +51,24 @@ def test_names_and_values_of_every_kind_can_be_drawn():
     for chart in parameter_section(study(some)).charts:
         assert "<script" not in chart.svg()
         assert "\x1b" not in chart.alternative
+
+
+@pytest.mark.parametrize(
+    ("state", "sampler", "caution"),
+    [
+        ("complete", "grid", []),
+        ("complete", "tpe", ["The sampler tried more of what looked good: read these with care."]),
+        ("pruned", "random", ["Most trials were trained briefly: read these with care."]),
+        (
+            "pruned",
+            "gp",
+            ["Most trials were trained briefly, and the sampler tried more of what looked good: read these with care."],
+        ),
+    ],
+)
+def test_care_is_asked_for_where_the_search_gives_reason(state, sampler, caution):
+    some = [record(i, state, val_accuracy=i / 9, params={"x": i, "y": -i}) for i in range(4)]
+    searched = study(some, plan={"sampler": {"name": sampler}})
+    assert [one for one in parameter_section(searched).sentences if "care" in one] == caution
+    chosen = study(some, plan={"sampler": {"name": sampler}, "enqueue": [{"x": i} for i in range(4)]})
+    assert not any("sampler" in one for one in parameter_section(chosen).sentences)
