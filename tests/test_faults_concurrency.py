@@ -116,9 +116,8 @@ def test_of_simultaneous_first_starts_one_runs_and_the_others_are_told_so(undist
         codes = launcher.start(path, out, count=count, PYTHON_SLEEP_SECONDS=0.05).wait()
         assert sorted(codes) == [0] + [3] * (count - 1)
         assert outcome(stored(out)) == outcome(undisturbed)
-    said = launcher.errors.read_text().splitlines()
-    assert len(said) == rounds * (count - 1)
-    assert all('the study "tiny" is run by process' in line for line in said)
+    said = launcher.errors.read_text()  # all write to one file: lines may run into each other
+    assert said.count('the study "tiny" is run by process') == said.count("error: ") == rounds * (count - 1)
     tried(rounds * count, "starts of a new study, several at once")
 
 
