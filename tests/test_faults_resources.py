@@ -226,8 +226,8 @@ def test_two_hundred_trials_leave_memory_and_open_files_as_they_were(tmp_path):
         command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True, cwd=ROOT
     )
     early, late = ([min(column) for column in zip(*moments, strict=True)] for moments in json.loads(done.stdout))
-    assert late[0] - early[0] < 20 * 2**20  # the smallest of ten moments each: a file may be open for one of them
-    assert late[1] <= early[1]
+    assert late[0] - early[0] < 20 * 2**20
+    assert late[1] - early[1] < 5  # connections come and go; a file that each of 150 trials left open would show
 
 
 @SLOW
