@@ -55,11 +55,8 @@ def diagnose(
     """
     shares = _probabilities("probabilities", probabilities)
     labels = np.asarray(labels).astype(np.int32)
-    if inputs is not None and len(inputs) != len(labels):
-        raise ValueError(f"inputs must have a row a label ({len(inputs)} and {len(labels)} came)")
     predicted, confidence = _chosen(shares)
-    if labels.shape != predicted.shape:
-        raise ValueError(f"labels must have shape {predicted.shape} (shape {labels.shape})")
+    _require_rows(labels, inputs, predicted.shape)
     right, wrong = chosen_samples(predicted == labels, confidence)
     weights = [(layer, name.split("/")[-1], np.asarray(array)) for layer, name, array in weights]
     return Diagnosis(
@@ -80,6 +77,13 @@ def diagnose(
         boundary=_boundary(inputs, grid_probabilities),
         examples=_examples(labels, inputs),
     )
+
+
+def _require_rows(labels: NDArray[Any], inputs: NDArray[Any] | None, shape: tuple[int, ...]) -> None:
+    if inputs is not None and len(inputs) != len(labels):
+        raise ValueError(f"inputs must have a row a label ({len(inputs)} and {len(labels)} came)")
+    if labels.shape != shape:
+        raise ValueError(f"labels must have shape {shape} (shape {labels.shape})")
 
 
 def chosen_samples(hits: NDArray[np.bool_], confidence: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
