@@ -227,7 +227,7 @@ def test_two_hundred_trials_leave_memory_and_open_files_as_they_were(tmp_path):
     )
     early, late = ([min(column) for column in zip(*moments, strict=True)] for moments in json.loads(done.stdout))
     assert late[0] - early[0] < 20 * 2**20
-    assert late[1] - early[1] < 5  # connections come and go; a file that each of 150 trials left open would show
+    assert late[1] - early[1] <= 2  # SQLite's journal and the folder it syncs are open during a commit
 
 
 @SLOW
