@@ -74,9 +74,10 @@ def _params(trial: TrialRecord) -> str:
 
 
 def _compared(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
-    counts = Counter(trial.state for trial in study.trials)
+    begun = _begun(study)
+    counts = Counter(trial.state for trial in begun)
     states = listed([f"{counts[state]:,} {words}" for state, words in STANDINGS.items() if counts[state]])
-    total = len(study.trials)
+    total = len(begun)
     if total == 1:
         return f"Only one configuration was tried ({states}): nothing was compared."
     if len(trials) < 2:
@@ -84,6 +85,11 @@ def _compared(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     if len(trials) == total:
         return f"{total:,} configurations were compared: {states}. {_selection(study)}"
     return f"{len(trials):,} of {total:,} configurations could be compared: {states}. {_selection(study)}"
+
+
+def _begun(study: StudyRecord) -> list[TrialRecord]:
+    """All trials but those that were proposed and had no turn before the time was up."""
+    return [trial for trial in study.trials if trial.epochs or trial.state != "pruned"]
 
 
 def _selection(study: StudyRecord) -> str:
@@ -192,8 +198,9 @@ def _spent(study: StudyRecord) -> str:
     each = f", {seeds_of(study)} seeds each" if seeds_of(study) > 1 else ""
     text = f"The search trained {counted(spent, 'epoch')}{each}"
     most: int = (study.plan.get("hyperband") or {}).get("max_resource") or 0
-    full = most * len(study.trials)
+    tried = len(_begun(study))
+    full = most * tried
     if spent >= full:
         return f"{text}."
-    every = f"{counted(len(study.trials), 'configuration')} for {counted(most, 'epoch')}"
+    every = f"{counted(tried, 'configuration')} for {counted(most, 'epoch')}"
     return f"{text}; training {every} would have taken {full:,} ({spent / full:.0%} of that was spent)."

@@ -111,6 +111,11 @@ class Agenda:
             self._begin(step)
         return cohort
 
+    def prepare(self) -> None:
+        """Have a new trial at hand: to propose one takes time, and a worker that asks for it would wait."""
+        if not self._new:
+            self._propose()
+
     def structure(self, number: int) -> str:
         """The key of the compiled program that a trial needs."""
         if number not in self._structures:

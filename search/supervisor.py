@@ -130,6 +130,8 @@ class Supervisor:
             steps = self._agenda.next(self._desks[slot].cohort, left, ahead=len(self._desks))
             if steps:
                 self._give(slot, steps)
+        if len(self._desks) > 1 and all(desk.job for desk in self._desks.values()):
+            self._agenda.prepare()  # one worker alone had better wait for what its job will teach the sampler
 
     def _left_to_another(self, slot: int, number: int, structure: str) -> bool:
         """Whether a trial better waits for a worker that has its program than have it made once more.

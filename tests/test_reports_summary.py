@@ -39,6 +39,12 @@ def test_how_many_were_compared_is_said_with_how_they_ended():
     )
 
 
+def test_a_trial_that_had_no_turn_before_the_time_was_up_is_not_counted():
+    trials = [record(0, val_accuracy=0.9), record(1, "pruned", 3, val_accuracy=0.8), record(2, "pruned", 0)]
+    assert "2 configurations were compared: 1 trained to the end and 1 stopped early." in text(trials)
+    assert "training 2 configurations for 27 epochs would have taken 54" in text(trials)
+
+
 def test_a_lead_is_judged_by_its_standard_error():
     close = [record(0, val_accuracy=0.94), record(1, val_accuracy=0.93)]
     assert "It leads trial 1 by 1.00 points, within the standard error of such a lead (1.86 points" in text(close)

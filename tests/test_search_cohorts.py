@@ -207,6 +207,25 @@ def test_new_trials_are_looked_through_for_one_that_is_not_left_to_another_worke
     assert [desk.next() for _ in range(3)] == [[(0, 0, 1)], [(1, 0, 1)], [(3, 0, 1)]]
 
 
+def test_a_new_trial_is_at_hand_before_it_is_asked_for(make_desk):
+    desk = make_desk("a")
+    assert desk.next() == [(0, 0, 1)]
+    for _ in range(2):  # one is enough
+        desk.agenda.prepare()
+    assert len(desk.logbook) == 2
+    desk = make_desk("a")  # after an interruption it is the next
+    assert desk.next() == [(0, 0, 1)]
+    assert desk.next() == [(1, 0, 1)]
+
+
+def test_no_more_trials_are_prepared_than_asked_for(make_desk):
+    desk = make_desk("a")
+    while steps := desk.next():
+        desk.train(steps)
+        desk.agenda.prepare()
+    assert len(desk.params()) == 16
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_candidates_are_those_that_go_up_in_their_order(seed):
     rng, ladder = np.random.default_rng(seed), Ladder(1, 9, 3)
