@@ -36,6 +36,7 @@ _ATTEMPTS = 5  # draws of the sampler before something else than its next wish i
 _BEST_SHOWN = 100
 _MOST_SHOWN = {"tpe": 1000, "gp": 200}
 _LEARNING = ("tpe", "gp")  # cmaes has a beginning of its own
+_LOOK_AROUND = 3  # of so many of tpe's trials one, by chance, looks elsewhere
 _PACKAGES = {"gp": "torch", "cmaes": "cmaes"}
 
 
@@ -58,9 +59,13 @@ class Proposer:
     - To tpe a failed trial is one that runs for ever: it keeps away.
 
     Until ten trials have a value, tpe and gp have little to learn from: the first trial is the middle of the space, and
-    the next ones are spread evenly over it.
+    the next ones are spread evenly over it. With tpe and rungs a third of those that follow are, too: what is good after
+    one epoch need not be good in the end, and TPE alone stays with the few that were first to look good.
 
     All is shown in the terms in which values are drawn: a geometric grid as its indices.
+
+    Source:
+        Falkner, Klein and Hutter (2018), "BOHB", arXiv:1807.01774: a third is its random fraction.
 
     Args:
         space: What may vary.
@@ -99,16 +104,22 @@ class Proposer:
         taken = {key(record.params) for record in others}
         if self._grid and self._plan.name == "grid" and given is None:
             return self._grid.next(taken)
-        return self._first(number, others, taken, given) or self._draw(number, others, taken, given)
+        return self._spread_out(number, others, taken, given) or self._draw(number, others, taken, given)
 
-    def _first(
+    def _spread_out(
         self, number: int, others: Sequence[TrialRecord], taken: set[Key], given: Params | None
     ) -> Params | None:
-        """Where a search begins: the middle, then evenly spread; None once there is enough to learn from."""
-        if self._plan.name not in _LEARNING or sum(other.value is not None for other in others) >= _START:
+        """Where a search begins or looks around; None where the sampler decides."""
+        if self._plan.name not in _LEARNING:
+            return None
+        if sum(other.value is not None for other in others) >= _START and not self._looks_around(number):
             return None
         first = self._spread.params(number, given) if others or given else self._space.default()
         return first if key(first) not in taken else None
+
+    def _looks_around(self, number: int) -> bool:
+        misled = self._plan.name == "tpe" and len(self._rungs) > 1
+        return misled and _seed(self._plan.seed, number, _ATTEMPTS) % _LOOK_AROUND == 0
 
     def _draw(self, number: int, others: Sequence[TrialRecord], taken: set[Key], given: Params | None) -> Params:
         shown = self._shown(others)

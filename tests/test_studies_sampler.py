@@ -37,8 +37,10 @@ def space(parameters: dict) -> Space:
     return Space.model_validate({"model": "mlp", "parameters": parameters})
 
 
-def proposer(parameters: dict, name: str = "tpe", seed: int = 0, direction: str = "maximize") -> Proposer:
-    return Proposer(space(parameters), SamplerPlan(name=name, seed=seed), direction, LADDER)
+def proposer(
+    parameters: dict, name: str = "tpe", seed: int = 0, direction: str = "maximize", ladder: Ladder = LADDER
+) -> Proposer:
+    return Proposer(space(parameters), SamplerPlan(name=name, seed=seed), direction, ladder)
 
 
 def paused(number: int, params: Params, value: float, epochs: int = 1) -> TrialRecord:
@@ -109,10 +111,27 @@ def test_tpe_learns_from_trials_that_all_stay_paused():
 
 
 def test_tpe_imitates_a_fifth_of_the_trials():
-    records = search(again_and_again(PLANE, seed=5), 40, bowl)
+    records = search(again_and_again(PLANE, seed=5, ladder=Ladder.flat(1)), 40, bowl)
     sampler = proposer(PLANE)._sampler(0)
     assert [sampler._gamma(trials) for trials in (10, 11, 40, 1000)] == [2, 3, 8, 25]
     assert mean(bowl(record.params) for record in records[20:]) > -20  # with a tenth of them it is -30 or so
+
+
+def elsewhere(records: list[TrialRecord], seed: int = 0) -> list[int]:
+    """The trials that were not drawn by the sampler."""
+    spread = Spread(space(PLANE), seed, 10)
+    return [record.number for record in records[10:] if record.params == spread.params(record.number)]
+
+
+def test_a_third_of_tpes_trials_look_around_for_what_is_better_in_the_end_than_after_an_epoch():
+    numbers = elsewhere(search(again_and_again(PLANE), 100, bowl))
+    assert 20 <= len(numbers) <= 40
+    assert len({number % 3 for number in numbers}) == 3  # in no step with the brackets
+    assert elsewhere(search(again_and_again(PLANE, seed=1), 100, bowl), seed=1) != numbers
+
+
+def test_where_all_trials_train_to_the_end_none_looks_around():
+    assert elsewhere(search(again_and_again(PLANE, ladder=Ladder.flat(1)), 60, bowl)) == []
 
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
@@ -126,11 +145,11 @@ def test_a_search_that_learns_begins_in_the_middle_and_then_evenly_spread(name):
 
 
 def test_until_ten_trials_have_a_value_all_are_spread_however_many_are_under_way():
-    begun = [TrialRecord(number, "running", {"x": number / 10, "y": 0.0}) for number in range(14)]
+    begun = [TrialRecord(number, "running", {"x": number / 10, "y": 0.0}) for number in range(15)]
     spread = Spread(space(PLANE), 0, 10)
-    assert proposer(PLANE).propose(14, begun) == spread.params(14)
+    assert proposer(PLANE).propose(15, begun) == spread.params(15)
     done = [paused(number, record.params, bowl(record.params)) for number, record in enumerate(begun)]
-    assert proposer(PLANE).propose(14, done) != spread.params(14)
+    assert proposer(PLANE).propose(15, done) != spread.params(15)
 
 
 def test_tpe_follows_the_direction():
