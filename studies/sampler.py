@@ -58,9 +58,10 @@ class Proposer:
     - A trial without a value yet is shown as running: tpe keeps away from it, gp allows for it.
     - To tpe a failed trial is one that runs for ever: it keeps away.
 
-    Until ten trials have a value, tpe and gp have little to learn from: the first trial is the middle of the space, and
-    the next ones are spread evenly over it. With tpe and rungs a third of those that follow are, too: what is good after
-    one epoch need not be good in the end, and TPE alone stays with the few that were first to look good.
+    Until ten trials have a value, tpe and gp have little to learn from: the first trial is the middle of the
+    space, and the next ones are spread evenly over it. With tpe and rungs a third of those that follow are,
+    too: what is good after one epoch need not be good in the end, and TPE alone stays with the few that were
+    first to look good.
 
     All is shown in the terms in which values are drawn: a geometric grid as its indices.
 
