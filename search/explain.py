@@ -56,7 +56,8 @@ def explanation_text(found: dict[str, Any]) -> RenderableType:
         return Group(*lines)
     if not found["rungs"]:
         return Group(*lines, "  it has reached no rung")
-    return Group(*lines, _rungs_table(found["rungs"]), *_advice(found["rungs"][-1]))
+    first = ["  the first trial of a study goes on to its third rung whatever its rank"] if found["trial"] == 0 else []
+    return Group(*lines, _rungs_table(found["rungs"]), *first, *_advice(found["rungs"][-1]))
 
 
 def _rungs_table(rungs: list[dict[str, Any]]) -> Table:

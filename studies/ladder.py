@@ -7,6 +7,7 @@ from itertools import accumulate
 
 from studies.rung import Rung
 
+AHEAD = 2  # rungs that the first trial of a study passes, whatever its rank there
 _MANY = 5_000  # trials in a bracket; a forecast of more is scaled from one of so many
 
 
@@ -123,7 +124,7 @@ class Ladder:
         Worst case: each trial that arrives at a rung is better than all before it. Of n arrivals
         n - reduction_factor + 1 then go up, since the rule first allows one promotion at the
         reduction_factor-th arrival and at most one more with each that follows; at least one does, as a
-        bracket completes a trial in the end.
+        bracket completes a trial in the end. The study's first trial passes two rungs besides.
 
         Args:
             trials: Trials of the whole study.
@@ -148,9 +149,12 @@ class Ladder:
     def _forecast(self, bracket: int, trials: int, stopping: bool) -> BracketForecast:
         rungs = self.rungs(bracket)
         steps = [high - low for low, high in zip((0, *rungs), rungs, strict=False)]
-        mean = _mean_stopping if stopping else _mean_promoting
-        expected = mean(trials, len(rungs), self.reduction_factor)
-        worst = (trials,) * len(rungs) if stopping else _worst(trials, len(rungs), self.reduction_factor)
+        if stopping:
+            expected, worst = _mean_stopping(trials, len(rungs), self.reduction_factor), (trials,) * len(rungs)
+        else:
+            ahead = AHEAD if bracket == 0 else 0
+            expected = _mean_promoting(trials, len(rungs), self.reduction_factor, ahead)
+            worst = _worst(trials, len(rungs), self.reduction_factor, ahead)
         return BracketForecast(
             bracket=bracket,
             rungs=rungs,
@@ -162,16 +166,17 @@ class Ladder:
         )
 
 
-def _worst(trials: int, rungs: int, reduction_factor: int) -> tuple[int, ...]:
+def _worst(trials: int, rungs: int, reduction_factor: int, ahead: int) -> tuple[int, ...]:
     arrivals = [trials]
-    for _ in range(rungs - 1):
-        arrivals.append(max(arrivals[-1] - reduction_factor + 1, min(1, trials)))
+    for index in range(rungs - 1):
+        promotions = arrivals[-1] - reduction_factor + 1 + (index < ahead)
+        arrivals.append(max(promotions, min(1, trials)))
     return tuple(arrivals)
 
 
-def _mean_promoting(trials: int, rungs: int, reduction_factor: int) -> tuple[float, ...]:
+def _mean_promoting(trials: int, rungs: int, reduction_factor: int, ahead: int) -> tuple[float, ...]:
     if trials > _MANY:  # shares hardly change any more
-        return tuple(n * trials / _MANY for n in _mean_promoting(_MANY, rungs, reduction_factor))
+        return tuple(n * trials / _MANY for n in _mean_promoting(_MANY, rungs, reduction_factor, ahead))
     draws = max(4, min(200, 20_000 // max(trials, 1)))
     rng = random.Random(0)
     totals = [0] * rungs
@@ -179,20 +184,20 @@ def _mean_promoting(trials: int, rungs: int, reduction_factor: int) -> tuple[flo
         arrivals = trials
         for index in range(rungs):
             totals[index] += arrivals
-            arrivals = max(_promotions(arrivals, reduction_factor, rng), min(1, trials))
+            arrivals = max(_promotions(arrivals, reduction_factor, rng, index < ahead), min(1, trials))
     return tuple(total / draws for total in totals)
 
 
-def _promotions(arrivals: int, reduction_factor: int, rng: random.Random) -> int:
+def _promotions(arrivals: int, reduction_factor: int, rng: random.Random, first_in_any_case: bool) -> int:
     """How many of so many arrivals in random order go up, each as soon as it may."""
     rung = Rung(reduction_factor)
-    promotions = 0
+    promoted = {0} if first_in_any_case and arrivals else set()
     for number in range(arrivals):
         rung.arrive((rng.random(), number))
         while (best := rung.promotable()) is not None:
             rung.leave(best[1])
-            promotions += 1
-    return promotions
+            promoted.add(best[1])
+    return len(promoted)
 
 
 def _mean_stopping(trials: int, rungs: int, reduction_factor: int) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from studies.errors import StudyError
-from studies.ladder import Ladder
+from studies.ladder import AHEAD, Ladder
 from studies.records import Direction, TrialRecord
 from studies.rung import Key, Rung
 
@@ -30,6 +30,10 @@ class _Place(NamedTuple):
 
 class Promotion:
     """Asynchronous successive halving that pauses every trial at its rung and lets the best go on.
+
+    The first trial of a study goes on to the third rung in any case. It is the middle of the space, or what the user
+    knows to be good, and all others are measured by it; by the rule alone as many trials as the factor's square would
+    be begun, and judged by their first epochs, before one of them is trained that far.
 
     The same calls give the same answers, and the order in which trials arrived leaves no trace: what
     may go up follows from who has arrived where and who has gone on. So a search that is rebuilt from
@@ -112,12 +116,13 @@ class Promotion:
 
     def candidates(self) -> list[Step]:
         """All that may go up: highest rung first, then the best value, then the oldest."""
-        found = [
+        found = {
             (-at, key)
             for epochs, rungs in zip(self._epochs, self._rungs, strict=True)
             for at, rung in zip(epochs, rungs, strict=False)
             for key in rung.candidates()
-        ]
+        }
+        found.update(self._first())
         return [self._step(number, self._above(number)) for _, (_, number) in sorted(found)]
 
     def take(self, number: int | None = None) -> Step | None:
@@ -152,6 +157,13 @@ class Promotion:
             for at, rung in zip(epochs, rungs, strict=False):
                 if (best := rung.promotable()) is not None:
                     yield -at, best
+        yield from self._first()
+
+    def _first(self) -> Iterator[tuple[int, Key]]:
+        """The study's first trial while it stands below the third rung."""
+        place = self._paused.get(0)
+        if place is not None and place.rung < AHEAD and (key := self._rung(place).key_of(0)) is not None:
+            yield -self._at(place), key
 
     def _last_resort(self) -> Iterator[tuple[int, Key]]:
         """The best of the highest rung of each bracket that would otherwise complete no trial."""
@@ -224,6 +236,7 @@ class RungVerdict:
         competitors: (number, value) of all that arrived with a finite value, best first, this trial included.
         verdict: "promoted", "complete", or how it stands here: "paused", "pruned", "failed". A trial
             promoted early keeps going though better ones arrived later; its rank may be below the cut-off.
+            So may that of the study's first trial at the first two rungs.
     """
 
     bracket: int

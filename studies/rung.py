@@ -37,6 +37,10 @@ class Rung:
             heappop(self._waiting)
         return self._waiting[0] if self._waiting else None
 
+    def key_of(self, number: int) -> Key | None:
+        """What a trial that waits is ranked by."""
+        return next((key for key in self._waiting if key[1] == number and number not in self._gone), None)
+
     def promotable(self) -> Key | None:
         """The best trial that waits, if it is among the best floor(n / reduction_factor) that arrived."""
         best = self.best()

@@ -17,6 +17,7 @@ from search.phases import _rule
 from search.pool import Died
 from search.signals import StopRequest
 from search.supervisor import Supervisor
+from studies.ladder import AHEAD
 from studies.plan import load_study
 from studies.sampler import Proposer
 from studies.store import Store
@@ -230,7 +231,7 @@ class Search:
             self.given.add(step)
 
     def _check_promotion(self, number, to_epoch):
-        """See that a trial that goes up is among the best of its rung, or the last hope of its bracket."""
+        """See that a trial that goes up is the first, among the best of its rung, or the last hope of its bracket."""
         ladder = self.loaded.plan.hyperband.ladder
         bracket = ladder.bracket_of(number)
         below = [rung for rung in ladder.rungs(bracket) if rung < to_epoch]
@@ -241,7 +242,8 @@ class Search:
             rank = values.index(self.standing[number][below[-1]])
             complete = any(ladder.max_resource in rungs for rungs in mates.values())
             last_hope = not complete and len(self.standing) == self.loaded.plan.budget.trials
-            assert rank < len(values) // ladder.reduction_factor or last_hope
+            first = number == 0 and len(below) <= AHEAD
+            assert rank < len(values) // ladder.reduction_factor or first or last_hope
 
 
 def check(search, trials):

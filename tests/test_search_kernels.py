@@ -13,6 +13,7 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from search.programs.kernels import use_kernels
+from search.programs.widths import has_free_widths
 
 RULES = [
     {"optimizer": "adam"},
@@ -103,6 +104,34 @@ def test_a_dense_layer_in_a_kernel_is_keras_s(activation):
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     for ours, keras_own in zip(*(_outputs_and_gradients(model, x) for model in reversed(models)), strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"padding": "same", "strides": 2}, {"use_bias": False, "activation": "tanh"}, {"dilation_rate": 2}],
+    ids=lambda options: "-".join(options) or "plain",
+)
+def test_a_convolution_in_a_kernel_is_keras_s(options):
+    models = [keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Conv2D(3, 2, **options)]) for _ in range(2)]
+    draws = np.random.default_rng(0)
+    weights = [draws.normal(size=weight.shape) for weight in models[0].weights]
+    for model in models:
+        model.compile(optimizer="sgd", loss="mse")
+        model.optimizer.build(model.trainable_variables)
+        model.set_weights(weights)
+    use_kernels(models[1])
+    x = draws.normal(size=(5, 6, 6, 2)).astype(np.float32)
+    for ours, keras_own in zip(*(_outputs_and_gradients(model, x) for model in reversed(models)), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-5)
+
+
+def test_convolutions_in_groups_stay_keras_s():
+    model = keras.Sequential([keras.Input((6, 6, 4)), keras.layers.Conv2D(4, 2, groups=2)])
+    model.compile(optimizer="sgd", loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    use_kernels(model)
+    assert "call" not in model.layers[0].__dict__
+    assert not has_free_widths(model)
 
 
 def test_gradients_pass_what_dropout_lets_pass():

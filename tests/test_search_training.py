@@ -148,6 +148,15 @@ def widths_trained(folder, changes, *widths):
     return epochs, trainer
 
 
+def filters_trained(folder, changes, *widths):
+    """The same of convolutional networks."""
+    trainer = make_trainer(make_blobs(folder), model="cnn")
+    for trial, (first, second, units) in enumerate(widths):
+        params = PARAMS | {"blocks": 2, "filters_0": first, "filters_1": second, "units": units} | changes
+        epochs = train(trainer, 3, params, trial=trial, structure=f"{first}, {second}, {units}")
+    return epochs, trainer
+
+
 OF_TENSORFLOW = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles for each width")
 LAYERS = [{"activity_l1": 1e-3}, {"bias_1": False}, {"activation": "tanh"}, {"class_weight": "balanced"}]
 
@@ -157,6 +166,25 @@ LAYERS = [{"activity_l1": 1e-3}, {"bias_1": False}, {"activation": "tanh"}, {"cl
 def test_a_network_trains_the_same_after_networks_of_other_widths(tmp_path, changes):
     alone, _ = widths_trained(tmp_path / "alone", changes, (8, 6))
     after, trainer = widths_trained(tmp_path / "after", changes, (3, 12), (7, 2), (8, 6))
+    graphs = {machine.program._graphs for machine in trainer._machines.values()}
+    assert after == alone
+    assert [one.train.experimental_get_tracing_count() for one in graphs] == [1]
+
+
+@OF_TENSORFLOW
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch_norm": True},
+        {"bias": False, "optimizer": "sgd", "momentum": 0.9},
+        {"padding": "valid", "kernel_size": 2, "pool": 1, "optimizer": "rmsprop", "activation": "tanh"},
+        {"precision": "mixed_bfloat16"},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_a_convolutional_network_trains_the_same_after_networks_of_other_widths(tmp_path, changes):
+    alone, _ = filters_trained(tmp_path / "alone", changes, (8, 6, 5))
+    after, trainer = filters_trained(tmp_path / "after", changes, (3, 12, 4), (7, 2, 9), (8, 6, 5))
     graphs = {machine.program._graphs for machine in trainer._machines.values()}
     assert after == alone
     assert [one.train.experimental_get_tracing_count() for one in graphs] == [1]

@@ -110,8 +110,8 @@ def test_a_forecast_never_expects_more_than_the_worst_case(ladder, trials, stopp
 def test_the_worst_case_of_the_example_study_is_counted_by_hand():
     first, second, third, last = Ladder(1, 27, 3).forecast(60).brackets
     assert [b.trials for b in (first, second, third, last)] == [38, 12, 6, 4]
-    assert first.worst == (38, 36, 34, 32)
-    assert first.worst_epochs == 38 * 1 + 36 * 2 + 34 * 6 + 32 * 18
+    assert first.worst == (38, 37, 36, 34)
+    assert first.worst_epochs == 38 * 1 + 37 * 2 + 36 * 6 + 34 * 18
     assert third.worst == (6, 4)
     assert last.expected == (4.0,)
 
@@ -125,6 +125,14 @@ def test_what_is_expected_is_a_third_and_a_little_more():
     at_start, at_three, *_ = Ladder(1, 27, 3).forecast(27).brackets[0].expected
     assert at_start == 27
     assert 9 < at_three < 12
+
+
+def test_the_first_trial_of_a_study_is_counted_to_the_third_rung():
+    assert Ladder(1, 27, 3).forecast(6).brackets[0].worst == (6, 5, 4, 2)
+    assert Ladder(1, 27, 3).forecast(27 + 6).brackets[1].worst == (6, 4, 2)
+    expected = Ladder(1, 27, 3).forecast(4).brackets[0].expected
+    assert expected[1] > 1.5  # 4 / 3, and the first where it was not among the best
+    assert expected[2] > 1
 
 
 def test_a_stopping_ladder_lets_the_first_arrivals_pass():

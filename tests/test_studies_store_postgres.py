@@ -126,8 +126,10 @@ class Restarter:
         self.ended += kind == "rung"
         if self.ended == 6 and not self.times:
             self.times = 1
-            with Store.open(self.server.url, create=False) as store:
-                self.before = [trial for trial in store.load("tiny").trials if trial.epochs]
+            deadline = time.monotonic() + 20
+            while not self.before and time.monotonic() < deadline:  # changes are written by another thread
+                with Store.open(self.server.url, create=False) as store:
+                    self.before = [trial for trial in store.load("tiny").trials if trial.epochs]
             restart(self.server, self.away_seconds)
 
 

@@ -54,7 +54,7 @@ TRAINING = frozenset(
 )
 """Parameters that training reads, whatever the family."""
 
-_WIDTH = re.compile(r"units(_\d+)?")
+_WIDTH = re.compile(r"(units|filters)(_\d+)?")
 
 OF_HYPERMODELS = ("batch_size", "jit_compile", "precision")
 """Those that training reads for a Keras Tuner hypermodel, which compiles its model itself."""
@@ -125,7 +125,7 @@ def check_space(space: Space, name_or_path: str, folder: Path | None = None) -> 
 
 
 def is_width(name: str) -> bool:
-    """Whether a parameter of toprung's own models is the width of a dense layer, or of several."""
+    """Whether a parameter of toprung's own models is the width of a layer, or of several."""
     return _WIDTH.fullmatch(name) is not None
 
 

@@ -172,7 +172,7 @@ def build_program(
         jit_compile: Whether XLA compiles TensorFlow's epoch. It makes dense networks faster once it has compiled,
             and convolutions on a processor ten times slower; JAX's epoch is always compiled.
         class_weights: Shape (classes,): what a row of each class weighs in the loss of training; None for 1.
-        kin: The program of a model that differs in the widths of dense layers alone, and in no option of this
+        kin: The program of a model that differs in the widths of its layers alone, and in no option of this
             call; TensorFlow then needs no new trace.
     """
     return _backend().make(model, batch_size, jit_compile=jit_compile, class_weights=class_weights, kin=kin)

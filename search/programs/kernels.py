@@ -35,6 +35,8 @@ def _use_in_layer(layer: Any) -> None:
         layer.__dict__["call"] = partial(_drop, layer)
     elif kind is keras.layers.Dense and layer.bias is not None and not (layer.lora_enabled or layer.quantization_mode):
         layer.__dict__["call"] = partial(_connect, layer)
+    elif kind is keras.layers.Conv2D and has_plain_convolution(layer):
+        layer.__dict__["call"] = partial(_convolve, layer)
     elif kind is keras.layers.BatchNormalization and _has_kernel(layer):
         layer.__dict__["call"] = partial(_normalise, layer)
 
@@ -164,6 +166,23 @@ def _connect(layer: Any, inputs: Any, training: bool | None = None) -> Any:
     """A dense layer. Keras adds the bias by the kernel only where it knows the width."""
     outputs = keras.ops.matmul(inputs, layer.kernel)
     outputs = tf.nn.bias_add(outputs, keras.ops.convert_to_tensor(layer.bias))
+    return outputs if layer.activation is None else layer.activation(outputs)
+
+
+def has_plain_convolution(layer: Any) -> bool:
+    """Whether a layer's convolution is a kernel of TensorFlow's."""
+    plain = layer.groups == 1 and layer.data_format == "channels_last"
+    return plain and not (layer.lora_enabled or layer.quantization_mode)
+
+
+def _convolve(layer: Any, inputs: Any) -> Any:
+    """A convolution. Keras asks XLA for one whose channels it doesn't know, and adds the bias by no kernel."""
+    kernel = keras.ops.convert_to_tensor(layer.kernel)
+    outputs = tf.nn.convolution(
+        inputs, kernel, layer.strides, layer.padding.upper(), data_format="NHWC", dilations=layer.dilation_rate
+    )
+    if layer.use_bias:
+        outputs = tf.nn.bias_add(outputs, keras.ops.convert_to_tensor(layer.bias))
     return outputs if layer.activation is None else layer.activation(outputs)
 
 

@@ -1,7 +1,8 @@
-"""Graphs of TensorFlow that dense networks of different widths share: one trace serves all of them.
+"""Graphs of TensorFlow that networks of different widths share: one trace serves all of them.
 
-To trace takes as long as some twenty epochs of a small dense network. A graph that is given its variables as
-arguments, of shapes that it doesn't know where a width decides them, computes with those of any such network.
+To trace takes as long as some twenty epochs of a small dense network, and half a second for convolutions. A graph
+that is given its variables as arguments, of shapes that it doesn't know where a width decides them, computes with
+those of any such network.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from search.programs.kernels import has_plain_convolution
 from search.scalars import VariableActivityPenalty, VariableDropout, is_scalar
 
 # Layers that ask no shape of their inputs that a width decides.
@@ -21,18 +23,20 @@ _INDIFFERENT = (
     keras.layers.Rescaling,
     keras.layers.Reshape,
     keras.layers.Flatten,
+    keras.layers.MaxPooling2D,
     keras.layers.Activation,
     VariableDropout,
     VariableActivityPenalty,
 )
-_WITH_WIDTH = (keras.layers.Dense, keras.layers.BatchNormalization)
+_WITH_WIDTH = (keras.layers.Dense, keras.layers.Conv2D, keras.layers.BatchNormalization)
 
 
 def has_free_widths(model: keras.Model) -> bool:
-    """Whether it is a dense network whose graph can do without its widths."""
-    layers = model._flatten_layers(include_self=False)
+    """Whether it is a network of dense layers and convolutions whose graph can do without its widths."""
+    layers = list(model._flatten_layers(include_self=False))
     known = all(type(layer) in (*_INDIFFERENT, *_WITH_WIDTH) for layer in layers)
-    return known and not hasattr(model.optimizer, "inner_optimizer")  # of a loss scale
+    plain = all(has_plain_convolution(layer) for layer in layers if type(layer) is keras.layers.Conv2D)
+    return known and plain and not hasattr(model.optimizer, "inner_optimizer")  # of a loss scale
 
 
 def forget_widths(model: keras.Model) -> None:
@@ -44,8 +48,10 @@ def forget_widths(model: keras.Model) -> None:
     for layer in layers:
         for variable in layer.weights:
             if not is_scalar(variable):
-                known = variable.shape[-1:] if layer is layers[-1] else [None]
-                _forget(variable, [None] * (len(variable.shape) - 1) + list(known))
+                window = variable.shape[:-2]  # of a convolution
+                inputs = [None] * (len(variable.shape) - len(window) - 1)
+                outputs = variable.shape[-1] if layer is layers[-1] else None
+                _forget(variable, [*window, *inputs, outputs])
     for variable in model.optimizer.variables:
         _forget(variable, [None] * len(variable.shape))
     _index(model.optimizer)
