@@ -30,7 +30,7 @@ from studies.quiet import quiet
 from studies.records import Direction, Params, TrialRecord
 from studies.spread import Spread
 
-_START = 10  # trials with a value before a sampler is asked
+_START = 6  # trials with a value before a sampler is asked
 _MOST_GOOD = 25
 _ATTEMPTS = 5  # draws of the sampler before something else than its next wish is proposed
 _BEST_SHOWN = 100
@@ -58,7 +58,7 @@ class Proposer:
     - A trial without a value yet is shown as running: tpe keeps away from it, gp allows for it.
     - To tpe a failed trial is one that runs for ever: it keeps away.
 
-    Until ten trials have a value, tpe and gp have little to learn from: the first trial is the middle of the
+    Until six trials have a value, tpe and gp have little to learn from: the first trial is the middle of the
     space, and the next ones are spread evenly over it. With tpe and rungs a third of those that follow are,
     too: what is good after one epoch need not be good in the end, and TPE alone stays with the few that were
     first to look good.

@@ -104,10 +104,14 @@ def test_a_proposal_is_a_complete_configuration_of_the_space():
 
 def test_tpe_learns_from_trials_that_all_stay_paused():
     learned, chance = (
-        mean(bowl(record.params) for record in search(again_and_again(PLANE, name), 40, bowl)[20:])
+        mean(
+            bowl(record.params)
+            for seed in range(5)
+            for record in search(again_and_again(PLANE, name, seed=seed), 40, bowl)[20:]
+        )
         for name in ("tpe", "random")
     )
-    assert learned > chance / 3  # -7 against -70 or so
+    assert learned > 0.6 * chance  # -33 against -70 or so: a third of tpe's are spread over the space
 
 
 def test_tpe_imitates_a_fifth_of_the_trials():
@@ -119,8 +123,8 @@ def test_tpe_imitates_a_fifth_of_the_trials():
 
 def elsewhere(records: list[TrialRecord], seed: int = 0) -> list[int]:
     """The trials that were not drawn by the sampler."""
-    spread = Spread(space(PLANE), seed, 10)
-    return [record.number for record in records[10:] if record.params == spread.params(record.number)]
+    spread = Spread(space(PLANE), seed, 6)
+    return [record.number for record in records[6:] if record.params == spread.params(record.number)]
 
 
 def test_a_third_of_tpes_trials_look_around_for_what_is_better_in_the_end_than_after_an_epoch():
@@ -138,23 +142,27 @@ def test_where_all_trials_train_to_the_end_none_looks_around():
 def test_a_search_that_learns_begins_in_the_middle_and_then_evenly_spread(name):
     if name == "gp":
         pytest.importorskip("torch")
-    first, *others = search(again_and_again(PLANE, name), 10, bowl)
+    first, *others = search(again_and_again(PLANE, name), 6, bowl)
     assert first.params == {"x": 0.0, "y": 0.0}
     for axis in ("x", "y"):
-        assert len({int((record.params[axis] + 10) / 2) for record in others}) == 9
+        assert len({int((record.params[axis] + 10) / 20 * 6) for record in others}) == 5
 
 
-def test_until_ten_trials_have_a_value_all_are_spread_however_many_are_under_way():
+def test_until_six_trials_have_a_value_all_are_spread_however_many_are_under_way():
     begun = [TrialRecord(number, "running", {"x": number / 10, "y": 0.0}) for number in range(15)]
-    spread = Spread(space(PLANE), 0, 10)
+    spread = Spread(space(PLANE), 0, 6)
     assert proposer(PLANE).propose(15, begun) == spread.params(15)
     done = [paused(number, record.params, bowl(record.params)) for number, record in enumerate(begun)]
     assert proposer(PLANE).propose(15, done) != spread.params(15)
 
 
 def test_tpe_follows_the_direction():
-    records = search(again_and_again(PLANE, direction="minimize"), 40, lambda params: -bowl(params))
-    assert mean(bowl(record.params) for record in records[30:]) > -30  # by chance it is -70 or so
+    records = [
+        record
+        for seed in range(5)
+        for record in search(again_and_again(PLANE, direction="minimize", seed=seed), 40, lambda p: -bowl(p))[30:]
+    ]
+    assert mean(bowl(record.params) for record in records) > -45  # by chance it is -70 or so
 
 
 def test_given_values_are_kept_and_the_rest_is_drawn():
