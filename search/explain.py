@@ -56,8 +56,11 @@ def explanation_text(found: dict[str, Any]) -> RenderableType:
         return Group(*lines)
     if not found["rungs"]:
         return Group(*lines, "  it has reached no rung")
-    first = ["  the first trial of a study goes on to its third rung whatever its rank"] if found["trial"] == 0 else []
-    return Group(*lines, _rungs_table(found["rungs"]), *first, *_advice(found["rungs"][-1]))
+    if found["trial"] == 0 and found["mode"] == "promote":
+        advice = ["  the first trial of a study goes on to its third rung whatever its rank"]
+    else:
+        advice = []
+    return Group(*lines, _rungs_table(found["rungs"]), *advice, *_advice(found["rungs"][-1]))
 
 
 def _rungs_table(rungs: list[dict[str, Any]]) -> Table:

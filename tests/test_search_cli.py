@@ -185,6 +185,14 @@ def test_explain_tells_the_rank_and_the_cutoff(finished):
     assert "bracket" in toprung("explain", "tiny", 0, cwd=finished).stdout
 
 
+def test_explain_tells_why_the_first_trial_went_on_where_there_was_somewhere_to_go(finished, tmp_path):
+    rule = "the first trial of a study goes on to its third rung"
+    assert rule in toprung("explain", "tiny", 0, cwd=finished).stdout
+    assert rule not in toprung("explain", "tiny", 1, cwd=finished).stdout
+    run(make_study(tmp_path), tmp_path / "runs", "budget.trials=1", "hyperband.mode=none")
+    assert rule not in toprung("explain", "tiny", 0, cwd=tmp_path).stdout
+
+
 def test_plan_shows_brackets_and_costs_without_running_anything(tmp_path):
     done = toprung("plan", "digits", "--no-probe", "--json", cwd=tmp_path)
     found = json.loads(done.stdout)
