@@ -286,7 +286,7 @@ def _backend(name: str | None) -> str:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console()
+    return Console(markup=False)  # what is in brackets is a user's, or an extra of pip's
 
 
 def _print_json(*values: Any) -> None:
@@ -304,7 +304,7 @@ def _print_conclusion(record: Any, folder: Path) -> None:
     console = _console()
     print_table(make_leaderboard(record, top=10), console)
     for sentence in summary(record):
-        console.print(sentence, highlight=False, markup=False)
+        console.print(sentence, highlight=False)
     console.print(f"\nIn {folder}: leaderboard.csv, report.html, best.keras, best.json, diagnosis.npz", highlight=False)
     console.print(f"Browse the trials: toprung dashboard{_where_option(folder)}", highlight=False)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -108,17 +110,31 @@ def choose_backend(name: str | None, environment: Mapping[str, str] = os.environ
     return asked
 
 
-def worker_environment(slot: Slot, backend: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment that a worker needs before it imports Keras; secrets of the shell stay outside."""
+def worker_environment(
+    slot: Slot, backend: str, environment: Mapping[str, str] = os.environ, *, compiled: Path | None = None
+) -> dict[str, str]:
+    """The environment that a worker needs before it imports Keras; secrets of the shell stay outside.
+
+    Args:
+        slot: Where the worker computes.
+        backend: Keras's.
+        environment: Of the shell; what it says of the GPU's memory and of JAX's compiled programs is left as it is.
+        compiled: Folder in which JAX keeps compiled programs for all workers and for later runs; None for none.
+    """
     kept = {
         name: value for name, value in environment.items() if name in _INHERITED or name.startswith(_INHERITED_STARTS)
     }
     threads = str(slot.threads)
-    return kept | {
-        "KERAS_BACKEND": backend,
-        "CUDA_VISIBLE_DEVICES": slot.gpu if slot.gpu is not None else "-1",
+    usual = {
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false" if slot.sharers > 1 else "true",
+    }
+    if compiled is not None:
+        usual["JAX_COMPILATION_CACHE_DIR"] = str((compiled / _processor()).absolute())
+        usual["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    return {**usual, **kept} | {
+        "KERAS_BACKEND": backend,
+        "CUDA_VISIBLE_DEVICES": slot.gpu if slot.gpu is not None else "-1",
         "OMP_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": "1",
@@ -126,6 +142,15 @@ def worker_environment(slot: Slot, backend: str, environment: Mapping[str, str] 
         "XLA_FLAGS": _xla_flags(slot, environment.get("XLA_FLAGS", "")),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _processor() -> str:
+    """Another word for another kind of processor: what JAX compiles for one may crash on another."""
+    told = platform.machine()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        told += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 def _xla_flags(slot: Slot, inherited: str) -> str:

@@ -16,7 +16,6 @@ from typing import Any, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -149,7 +148,7 @@ class PlainLines(Silent):
         """Say it in a line, if it is worth one."""
         self._state.take(kind, fields)
         if (line := _line(kind, fields, self._state)) is not None:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(line, highlight=False, soft_wrap=True)
 
 
 class LiveDisplay(Silent):
@@ -200,7 +199,7 @@ def _headline(state: RunState) -> Table:
         spent = state.known_epochs + state.epochs
         done = min(1.0, spent / state.expected_epochs) if state.expected_epochs else 0.0
         line.add_row(
-            f"[bold]{escape(state.name)}[/]",
+            Text(state.name, style="bold"),
             ProgressBar(total=1.0, completed=done, width=24),
             f"{len(state.trials)} of {state.trials_total} trials",
             f"{spent} epochs",
@@ -208,12 +207,12 @@ def _headline(state: RunState) -> Table:
             _left(state),
         )
     else:
-        line.add_row(f"[bold]{escape(state.name)}[/]", escape(_PHASES.get(state.phase, state.phase)), _best(state))
+        line.add_row(Text(state.name, style="bold"), _PHASES.get(state.phase, state.phase), _best(state))
     return line
 
 
 def _worker_row(slot: int, worker: WorkerLine) -> list[RenderableType]:
-    row: list[RenderableType] = [f"  worker {slot}", escape(worker.doing)]
+    row: list[RenderableType] = [f"  worker {slot}", worker.doing]
     if worker.to_epoch:
         bar = ProgressBar(total=worker.to_epoch, completed=worker.epoch, width=16)
         row += [bar, f"epoch {worker.epoch}/{worker.to_epoch}"]

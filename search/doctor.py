@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from search.devices import Slot, available_cores, memory_bytes, visible_gpus, worker_environment
 
@@ -58,15 +59,15 @@ def findings_text(found: dict[str, Any]) -> RenderableType:
         table.add_row(name.replace("_gb", " (GB)").replace("_", " "), str(found[name]))
     for package, number in found["packages"].items():
         table.add_row(package, number or "not installed")
-    table.add_row("GPUs of the system", ", ".join(found["gpus"]) or "none")
+    table.add_row("GPUs of the system", ", ".join(f"GPU {gpu}" for gpu in found["gpus"]) or "none")
     table.add_row(f"devices of {found['backend']}", ", ".join(found.get("devices", [])) or "cores only")
     if "computed_on" in found:
         table.add_row("a product ran on", found["computed_on"])
         table.add_row("importing Keras took", f"{found['import_seconds']:.1f} s")
     for problem in found["problems"]:
-        table.add_row("[bold red]problem[/]", problem)
+        table.add_row(Text("problem", style="bold red"), problem)
     if not found["problems"]:
-        table.add_row("[bold green]ready[/]", "toprung run digits")
+        table.add_row(Text("ready", style="bold green"), "toprung run digits")
     return table
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _MEMORY_SHARE = 0.25  # of the machine's memory, that the resident data of all workers may take
 
+_COMPILED = ".jax"  # in the folder of all runs: JAX's compiled programs
 _LOCK = ".lock"  # in a study's folder: held by the run that may write there
 
 
@@ -208,7 +209,7 @@ def start_pool(options: Options, slots: Sequence[Slot], folder: Path) -> Pool:
     """Start a worker in every slot; their logs go to the study's folder."""
 
     def start(slot: int, post: Post) -> Worker:
-        environment = worker_environment(slots[slot], options.backend)
+        environment = worker_environment(slots[slot], options.backend, compiled=options.out / _COMPILED)
         return SubprocessWorker(post, options.worker_command, environment, folder / "workers" / f"{slot}.log")
 
     return Pool(start, len(slots))

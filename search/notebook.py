@@ -153,7 +153,7 @@ def run(
     overrides = [*changes, *(f"{key}={value}" for key, value in limits.items() if value is not None)]
     given = f"{HYPERMODEL}{_named(hypermodel)}" if hypermodel is not None else space
     loaded, notes = with_space(_loaded(study, given, overrides), options.backend)
-    display = make_display(Console(), quiet=quiet, as_json=False)
+    display = make_display(Console(markup=False), quiet=quiet, as_json=False)
     with _stopped_by_interrupt() as stop, display.showing():
         for note in notes:
             display("message", text=note)

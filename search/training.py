@@ -85,8 +85,8 @@ class KerasTrainer:
 
     @property
     def cohort(self) -> int:
-        """Trials that a job should hold at most."""
-        return 1 if self._streams else faster_together()
+        """Trials that a job should hold at most; convolutions gain little together, and need the memory of all."""
+        return faster_together() if self._workload.model == "mlp" and not self._streams else 1
 
     def train(self, job: TrainJob, report: Report, paused: Callable[[], bool]) -> JobDone:
         """Train every trial of the job to its epoch, as many at a time as the program can; report each epoch."""

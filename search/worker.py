@@ -100,7 +100,7 @@ def serve(make_trainer: Callable[[Workload], tuple[Trainer, Ready]]) -> None:
     _die_first_of_hunger()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = _private_stdout()
-    orders = Orders(sys.stdin.buffer)
+    orders = Orders(_private_stdin())
 
     def say(event: Event) -> None:
         events.write(event.model_dump_json().encode() + b"\n")
@@ -133,6 +133,11 @@ def _do(trainer: Trainer, order: object, say: Callable[[Event], None], paused: C
 def _peak_memory() -> int:
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used if sys.platform == "darwin" else used * 1024
+
+
+def _private_stdin() -> IO[bytes]:
+    """A descriptor of our own: Python closes `sys.stdin` when it ends, and aborts where a thread still reads it."""
+    return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
 
 
 def _private_stdout() -> IO[bytes]:

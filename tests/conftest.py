@@ -1,10 +1,13 @@
 """What every test finds as the first one did."""
 
 import importlib.util
+import os
 import sys
 
 import postgres as servers
 import pytest
+
+os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU's usual one is not good to five digits
 
 
 @pytest.fixture(autouse=True)

@@ -152,6 +152,7 @@ DEEDS = {
     "exit": lambda: os._exit(0),
     "exit-3": lambda: os._exit(3),
     "crash": lambda: ctypes.string_at(0),
+    "error": lambda: 1 / 0,
     "half": write_half,
     "load": load,
     "exhaust": exhaust,

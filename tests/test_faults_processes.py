@@ -261,6 +261,7 @@ def test_what_a_hanging_worker_had_started_is_gone_with_it(undisturbed, tmp_path
         ("exit", "exit 0 without a result"),
         ("exit-3", "exit 3"),
         ("crash", "SIGSEGV"),
+        ("error", "exit 1"),
     ],
 )
 def test_a_trial_whose_workers_end_without_a_result_fails_and_the_search_goes_on(tmp_path, misbehave, how, reason):

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from running import run
+from running import run, stored
 
 from reports.tables import FORMULA_STARTS
 from search.boundary import run_verb
@@ -395,6 +395,14 @@ def test_wicked_names_cannot_steer_a_terminal(wicked_run, monkeypatch, capsys, w
     said = capsys.readouterr()
     strange = {letter for letter in said.out + said.err if not letter.isprintable() and letter != "\n"}
     assert not strange
+
+
+def test_what_looks_like_markup_is_shown_and_not_taken_for_it(wicked_run, monkeypatch, capsys):
+    monkeypatch.chdir(wicked_run)
+    record = stored(wicked_run / "runs", "tiny")
+    number = next(trial.number for trial in record.trials if trial.params["noise"] == WICKED["rich's own"])
+    assert run_verb(app, ["explain", "tiny", str(number)]) == 0
+    assert WICKED["rich's own"] in "".join(capsys.readouterr().out.split("\n"))
 
 
 def test_a_class_that_is_not_there_is_asked_for_in_words_that_cannot_steer_a_terminal(wicked_run, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """The command line as its user meets it: a process, its output, its exit code, what it leaves behind."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -31,8 +32,6 @@ def toprung(*words, cwd, ok=True, **environment):
 
 
 def _environment(changes):
-    import os
-
     return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"} | changes
 
 
@@ -176,6 +175,15 @@ def test_status_counts_trials_by_state(finished):
     assert (one["name"], one["state"]) == ("tiny", "finished")
     assert sum(one["trials"].values()) == 12
     assert "12 of 12" in toprung("status", "tiny", cwd=finished).stdout
+
+
+def test_doctor_tells_of_a_gpu_that_the_backend_does_not_see_and_what_to_install(tmp_path):
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 'GPU 0: H100'\n")
+    driver.chmod(0o755)
+    said = toprung("doctor", cwd=tmp_path, PATH=f"{tmp_path}:{os.environ['PATH']}", COLUMNS="200").stdout
+    assert re.search(r"GPUs of the system +GPU 0\b", said)
+    assert "there is a GPU, but tensorflow doesn't see it; pip install 'toprung[gpu]'" in said
 
 
 def test_explain_tells_the_rank_and_the_cutoff(finished):

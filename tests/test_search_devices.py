@@ -61,6 +61,16 @@ def test_a_worker_sees_its_gpu_alone_and_no_secrets():
     assert (environment["LC_ALL"], "DATABASE_PASSWORD" in environment) == ("C", False)
 
 
+def test_what_the_shell_says_of_memory_and_compiled_programs_is_left_as_it_is(tmp_path):
+    told = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "false"}
+    told["JAX_COMPILATION_CACHE_DIR"] = "/mine"
+    environment = worker_environment(Slot("0", 1, 4), "jax", told, compiled=tmp_path)
+    assert {name: environment[name] for name in told} == told
+    usual = worker_environment(Slot("0", 1, 4), "jax", {}, compiled=tmp_path)
+    assert usual["XLA_PYTHON_CLIENT_PREALLOCATE"] == "true"
+    assert usual["JAX_COMPILATION_CACHE_DIR"].startswith(str(tmp_path))
+
+
 def test_a_worker_on_cores_sees_no_gpu_and_its_share_of_threads():
     environment = worker_environment(Slot(None, 1, 1), "jax", {"XLA_FLAGS": "--one"})
     assert environment["CUDA_VISIBLE_DEVICES"] == "-1"

@@ -372,6 +372,13 @@ def test_a_cohort_trains_as_each_of_its_trials_does_alone(blobs, changes):
         assert_equal(together[trial], ours, tolerance=1e-3 if "batch_norm" in changes else 1e-5)
 
 
+def test_dense_networks_that_are_on_the_device_train_together_and_no_others(blobs, monkeypatch):
+    monkeypatch.setattr(training, "faster_together", lambda: 16)
+    assert make_trainer(blobs).cohort == 16
+    assert make_trainer(blobs, model="cnn").cohort == 1
+    assert make_trainer(blobs, resident_bytes=1).cohort == 1
+
+
 def test_a_large_cohort_trains_as_fit_does(blobs, monkeypatch):
     together = train_cohort(make_trainer(blobs), 2, cohort_of(1, 2, 3, 4, 5))
     monkeypatch.setattr(training, "build_program", lambda model, batch_size, **_: FitProgram(model, batch_size))

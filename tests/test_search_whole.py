@@ -131,6 +131,24 @@ def test_jax_runs_the_same_study(tmp_path):
     assert max(trial.value for trial in record.trials) > 0.7
 
 
+def test_under_jax_a_later_run_takes_compiled_programs_from_an_earlier_one_and_damaged_ones_do_no_harm(tmp_path):
+    pytest.importorskip("jax")
+    few = ["run", "xor", "--backend", "jax", "--trials", "2", "--workers", "1", "--set", "retrain.seeds=1"]
+
+    def values_and_programs():
+        toprung(*few, cwd=tmp_path)
+        values = [trial.value for trial in stored(tmp_path / "runs", "xor").trials]
+        toprung("studies", "remove", "xor", "--yes", cwd=tmp_path)
+        return values, {path: path.read_bytes() for path in tmp_path.glob("runs/.jax/*/*-cache")}
+
+    values, programs = values_and_programs()
+    assert any("jit_run" in path.name for path in programs)
+    assert values_and_programs() == (values, programs)
+    for path in programs:
+        path.write_bytes(path.read_bytes()[:100])  # as a worker leaves it that is killed while it writes
+    assert values_and_programs()[0] == values
+
+
 def test_retraining_on_the_split_of_the_search_is_another_training_of_the_same_network(digits):
     folder, _ = digits
     toprung("retrain", "digits", "--data", "train", "--seeds", "1", cwd=folder)

@@ -19,7 +19,7 @@ import numpy as np
 
 from search.blobs import FolderBlobs
 from search.datasets import Arrays, SearchSplits, open_source, search_splits
-from search.devices import Slot
+from search.devices import Slot, available_cores, visible_gpus
 from search.job import make_recipe, publish, workload
 from search.messages import JobDone, TrainJob
 from studies.plan import LoadedStudy, load_study
@@ -42,7 +42,7 @@ class Subject:
         filters: Of each block of convolution.
         units: Of each dense layer, all equal.
         pairs: Epochs of each, after those to warm up.
-        threads: Of the processor.
+        threads: Of the processor, where there is no GPU.
     """
 
     study: str
@@ -51,6 +51,23 @@ class Subject:
     units: tuple[int, ...]
     pairs: int
     threads: int
+
+    @classmethod
+    def told(cls, fields: dict[str, Any]) -> Subject:
+        """The subject that another process has written as JSON."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+
+    @property
+    def name(self) -> str:
+        """For people: "mlp 3 x 256"."""
+        convolutions = f"cnn {'-'.join(map(str, self.filters))}, " if self.filters else "mlp "
+        return f"{convolutions}{len(self.units)} x {self.units[0]}"
+
+    @property
+    def slot(self) -> Slot:
+        """Where it is trained: the first GPU, or as many threads as it says."""
+        gpus = visible_gpus()
+        return Slot(gpus[0], 1, available_cores()) if gpus else Slot(None, 1, self.threads)
 
     @property
     def params(self) -> Params:
@@ -116,7 +133,7 @@ def compare(subject: Subject) -> Pairs:
     """Train the subject both ways."""
     from search.programs import limit_threads
 
-    limit_threads(subject.threads)
+    limit_threads(subject.slot.threads)
     loaded = load_study(subject.study, subject.overrides)
     splits, watch = _splits(loaded), Stopwatch()
     network = subject.network(splits.train.x.shape[1:3], len(splits.class_names))
@@ -139,7 +156,7 @@ def _train(loaded: LoadedStudy, splits: SearchSplits, subject: Subject, turns: _
     with tempfile.TemporaryDirectory(prefix="toprung-benchmark-") as name:
         blobs = FolderBlobs(Path(name))
         publish(splits, blobs)
-        trainer = KerasTrainer(workload(loaded, splits, blobs, [Slot(None, 1, subject.threads)]))
+        trainer = KerasTrainer(workload(loaded, splits, blobs, [subject.slot]))
         turns.since = _now()
         return trainer.train(_job(loaded, subject), turns.report, lambda: False)
 
@@ -169,9 +186,7 @@ def _passed(since: tuple[float, float]) -> tuple[float, float]:
 
 
 def main() -> None:
-    told = json.loads(sys.argv[1])
-    lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
-    print(json.dumps(asdict(compare(Subject(**{**told, **lists})))))
+    print(json.dumps(asdict(compare(Subject.told(json.loads(sys.argv[1]))))))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ than its later ones counts as tracing.
 The second table: an epoch of toprung's trainer, with validation, checkpoint and report, and an epoch of the same model
 on the same data by hand: one `tf.function` of raw operations over the whole epoch, or with KERAS_BACKEND=jax a
 jitted `lax.scan`, as an expert would write it who trains one model and needs nothing else. They take turns, epoch by
-epoch, in one process with one thread; the ratio is the median over all pairs. The trainer's steps are also told alone.
+epoch, in one process, on the first GPU or with one thread; the ratio is the median over all pairs. The trainer's
+steps are also told alone.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from search.devices import Slot, worker_environment
+from search.devices import worker_environment
 from tests.benchmarks import machine
 from tests.benchmarks.epochs import Pairs, Subject
 from tests.benchmarks.scale import markdown
@@ -91,7 +92,7 @@ def compared(subject: Subject) -> Comparison:
     """Train a model both ways, in a process with the environment of a worker."""
     load = machine.load()
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    environment = worker_environment(Slot(None, 1, subject.threads), backend)
+    environment = worker_environment(subject.slot, backend)
     words = [sys.executable, "-m", "tests.benchmarks.epochs", json.dumps(asdict(subject))]
     output = subprocess.run(words, env=environment, stdout=subprocess.PIPE, check=True).stdout
     return Comparison(max(load, machine.load()), subject, Pairs(**json.loads(output)))
@@ -116,13 +117,8 @@ def pairs_table(found: Sequence[Comparison]) -> str:
         trainer, hand = (median(pair[which] for pair in seconds) for which in (0, 1))
         ratios = [f"{median(pair[0] / pair[1] for pair in pairs):.2f}" for pairs in (seconds, cpu)]
         times = [f"{1000 * value:.1f}" for value in (trainer, median(steps), hand)]
-        rows.append([_name(subject), f"{own[0].weights[0]:,}", *times, *ratios])
+        rows.append([subject.name, f"{own[0].weights[0]:,}", *times, *ratios])
     return markdown(columns, rows)
-
-
-def _name(subject: Subject) -> str:
-    convolutions = f"cnn {'-'.join(map(str, subject.filters))}, " if subject.filters else "mlp "
-    return f"{convolutions}{len(subject.units)} x {subject.units[0]}"
 
 
 def _shares(values: Sequence[float]) -> str:

@@ -6,10 +6,10 @@
 
 The contestants are Keras Tuner's Hyperband, a plain Optuna script with HyperbandPruner and KerasPruningCallback (both
 in `peers/`, with the choices that were made) and `toprung run`; `optuna-processes`, the same script with a process a
-core, joins in if it is named. All search the same space of `spaces/catalog` by Hyperband with the same resource,
-reduction factor, batch size and split, without known-good params. Each runs as a process of its own, imports included,
-one after the other and round after round, so that a slow minute of the machine hits all; each prints a line an epoch,
-and the moment at which a line arrives here is its time.
+core, and `toprung-slots`, with four workers on each GPU, join in if they are named. All search the same space of
+`spaces/catalog` by Hyperband with the same resource, reduction factor, batch size and split, without known-good params.
+Each runs as a process of its own, imports included, one after the other and round after round, so that a slow minute of
+the machine hits all; each prints a line an epoch, and the moment at which a line arrives here is its time.
 
 The budget is trial-epochs, as many as one sweep of Keras Tuner's Hyperband takes. Equally many trials would be
 another amount of work for each (Optuna stops few of them), and equally many seconds would hide starting up
@@ -44,6 +44,7 @@ from tests.benchmarks.race import Epoch, Finish, race
 
 REDUCTION_FACTOR = 3
 REFERENCE = "keras-tuner"
+SLOTS = 4  # workers that share a GPU, for a contestant
 _PEERS = "tests.benchmarks.peers"
 
 
@@ -112,20 +113,25 @@ def peer(module: str, *options: str) -> Callable[[Contest, str], list[str]]:
     return command
 
 
-def toprung(contest: Contest, source: str) -> list[str]:
+def toprung(*options: str) -> Callable[[Contest, str], list[str]]:
     """`toprung run` on a study file that says what a contest says."""
-    own = Path(__file__).with_name(f"{contest.space}.toml")
-    values = asdict(contest) | {"source": source, "space": str(own) if own.is_file() else contest.space}
-    study = Path(contest.folder) / "study.toml"
-    study.write_text(STUDY.format(**values, minutes=contest.seconds / 60), encoding="utf-8")
-    return [sys.executable, "-m", "search", "run", str(study), "--out", contest.folder, "--json"]
+
+    def command(contest: Contest, source: str) -> list[str]:
+        own = Path(__file__).with_name(f"{contest.space}.toml")
+        values = asdict(contest) | {"source": source, "space": str(own) if own.is_file() else contest.space}
+        study = Path(contest.folder) / "study.toml"
+        study.write_text(STUDY.format(**values, minutes=contest.seconds / 60), encoding="utf-8")
+        return [sys.executable, "-m", "search", "run", str(study), "--out", contest.folder, "--json", *options]
+
+    return command
 
 
 CONTESTANTS = {
     REFERENCE: peer("keras_tuner_hyperband"),
     "optuna": peer("plain_optuna"),
     "optuna-processes": peer("plain_optuna", "--helpers", str(available_cores() - 1)),
-    "toprung": toprung,
+    "toprung": toprung(),
+    "toprung-slots": toprung("--slots-per-gpu", str(SLOTS)),
 }
 USUAL = [REFERENCE, "optuna", "toprung"]
 

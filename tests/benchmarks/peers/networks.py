@@ -17,15 +17,15 @@ VALIDATION_BATCH = 512  # toprung's; nine batches of 32 would cost the peers a f
 def compiled(space: str, input_shape: Sequence[int], params: Mapping[str, Any]) -> keras.Model:
     """A model of the space, ready to be trained.
 
-    Without XLA, which Keras has on by default: compiling takes longer than the 27 epochs of such a model without it,
-    so it would only slow the peers down.
+    Under TensorFlow without XLA, which Keras has on by default: compiling takes longer than the 27 epochs of such a
+    model without it, so it would only slow the peers down. JAX without it would run every operation by itself.
     """
     body = {"mlp": _mlp, "cnn": _cnn, "e2": _e2}[space]
     inputs = keras.Input(input_shape)
     outputs = keras.layers.Dense(CLASSES, activation="softmax")(body(inputs, params))
     model = keras.Model(inputs, outputs)
     loss = "sparse_categorical_crossentropy"
-    model.compile(_optimizer(params), loss, metrics=["accuracy"], jit_compile=False)
+    model.compile(_optimizer(params), loss, metrics=["accuracy"], jit_compile=keras.backend.backend() == "jax")
     return model
 
 
