@@ -40,6 +40,7 @@ from search.metrics import metrics_for, probabilities
 from search.models import build, export, is_custom, is_hypermodel, is_width
 from search.models.custom import import_function
 from search.programs import (
+    COHORT,
     VALIDATION_BATCH,
     Cohort,
     DeviceArrays,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from search.own_fit import OwnFit
 
 _KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
+_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # XLA's word for it
 _ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 Report = Callable[[EpochDone | TrialFailed], None]
@@ -82,11 +84,12 @@ class KerasTrainer:
         self._blobs: Blobs = open_blobs(workload.blobs)
         self._machines: OrderedDict[str, Machine] = OrderedDict()
         self._on_device: dict[tuple[str, type, str], DeviceArrays] = {}
+        self._most = COHORT  # trials in a cohort that the device's memory has room for, as far as is known
 
     @property
     def cohort(self) -> int:
-        """Trials that a job should hold at most; convolutions gain little together, and need the memory of all."""
-        return faster_together() if self._workload.model == "mlp" and not self._streams else 1
+        """Trials that a job should hold at most."""
+        return 1 if self._streams else min(self._most, faster_together())
 
     def train(self, job: TrainJob, report: Report, paused: Callable[[], bool]) -> JobDone:
         """Train every trial of the job to its epoch, as many at a time as the program can; report each epoch."""
@@ -100,7 +103,7 @@ class KerasTrainer:
                 report(_failure(left.popleft(), problem))
                 continue
             weights = machine.weight_count
-            room = 1 if left[0].record else max(1, machine.program.capacity // left[0].seeds)
+            room = 1 if left[0].record else max(1, min(self._most, machine.program.capacity) // left[0].seeds)
             tasks = [left.popleft() for _ in range(min(len(left), room))]
             self._train_tasks(job, tasks, report, paused)
         return JobDone(weights=weights, note=self._hypermodels.news() if self._hypermodels else "")
@@ -140,7 +143,10 @@ class KerasTrainer:
         return JobDone()
 
     def _train_tasks(self, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]) -> None:
-        """Train a cohort; after an error each of its trials by itself, from its checkpoint: one may be at fault."""
+        """Train a cohort; after an error each of its trials by itself, from its checkpoint: one may be at fault.
+
+        Where memory is what was wanting, a fourth of the cohort at a time, and none that is larger from then on.
+        """
         try:
             self._train_cohort(self._machine(job.structure, tasks[0]), job, tasks, report, paused)
         except _NoMonitor as problem:
@@ -151,9 +157,12 @@ class KerasTrainer:
             self._machines.pop(job.structure, None)
             if len(tasks) == 1:
                 report(_failure(tasks[0], problem))
-            else:
-                for task in tasks:
-                    self._train_tasks(job, [task], report, paused)
+                return
+            size = 1
+            if _OUT_OF_MEMORY in str(problem):
+                size = self._most = max(1, len(tasks) // 4)
+            for begin in range(0, len(tasks), size):
+                self._train_tasks(job, tasks[begin : begin + size], report, paused)
 
     def _train_cohort(
         self, machine: Machine, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]

@@ -372,11 +372,26 @@ def test_a_cohort_trains_as_each_of_its_trials_does_alone(blobs, changes):
         assert_equal(together[trial], ours, tolerance=1e-3 if "batch_norm" in changes else 1e-5)
 
 
-def test_dense_networks_that_are_on_the_device_train_together_and_no_others(blobs, monkeypatch):
-    monkeypatch.setattr(training, "faster_together", lambda: 16)
-    assert make_trainer(blobs).cohort == 16
-    assert make_trainer(blobs, model="cnn").cohort == 1
-    assert make_trainer(blobs, resident_bytes=1).cohort == 1
+def test_a_cohort_that_is_too_large_for_the_memory_is_trained_in_smaller_ones_and_no_larger_one_is_tried_again(
+    blobs, monkeypatch
+):
+    trials = cohort_of(1, 2, 3, 4, 5)
+    alone = {trial: train(make_trainer(blobs), 2, params, seed=5 + trial) for trial, params in trials.items()}
+    trainer, tried = make_trainer(blobs), []
+    epoch = trainer._epoch
+
+    def short_of_memory(machine, cohort, members, data):
+        tried.append(len(members))
+        if len(members) > 2:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 GiB.")
+        return epoch(machine, cohort, members, data)
+
+    monkeypatch.setattr(trainer, "_epoch", short_of_memory)
+    for first in (10, 20):
+        together = train_cohort(trainer, 2, {first + trial: own for trial, own in trials.items()}, seed=5 - first)
+        for trial in trials:
+            assert_equal(together[first + trial], alone[trial])
+    assert [members for members in tried if members > 2] == ([5] if keras.backend.backend() == "jax" else [])
 
 
 def test_a_large_cohort_trains_as_fit_does(blobs, monkeypatch):
@@ -523,9 +538,9 @@ def test_a_trial_that_waits_goes_on_after_a_kill_as_if_there_had_been_none(blobs
 def test_the_seeds_of_a_trial_wait_together(blobs):
     """Their mean decides when the trial ends and when its rate falls."""
     waits = {"early_stopping": ON_ACCURACY, "plateau": Plateau(monitor="val_accuracy", patience=1, factor=1e-9)}
-    _, events = seeds_events(make_trainer(blobs, **waits), 14)
+    _, events = seeds_events(make_trainer(blobs, **waits), 40)
     history = {"val_accuracy": [event.metrics["val_accuracy"] for event in events]}
-    assert ON_ACCURACY.stopped(history) == len(events) < 14
+    assert ON_ACCURACY.stopped(history) == len(events) < 40
     after = waits["plateau"].reductions(history)[0]
     last = [event.metrics["val_loss"] for event in events[after - 1 :]]
     assert last == pytest.approx([last[0]] * len(last), abs=1e-6)

@@ -224,12 +224,13 @@ def limit_threads(threads: int) -> None:
 
 
 def faster_together() -> int:
-    """How many dense trials of one structure are trained faster together than one after the other; 1 for none.
+    """How many trials of one structure are trained faster together than one after the other; 1 for none.
 
     JAX on an accelerator, which a small network doesn't fill, takes a cohort: on an H100 one program of 16 trains each
-    4.2 times as fast (one layer of 64), 1.7 times (three of 256), and convolutions on MNIST 1.2 times, see
-    `tests.benchmarks.cohorts`. On a processor it is 1.6 times at best (32 or 64 units), wide networks and convolutions
-    more slowly, and compiling it costs more than a search gains.
+    4.2 times as fast (one layer of 64), 1.7 times (three of 256) or 1.2 times (convolutions on MNIST), see
+    `tests.benchmarks.cohorts`; and a search that forms cohorts compiles fewer structures, each of which takes seconds
+    there. On a processor it is 1.6 times at best (32 or 64 units), wide networks and convolutions more slowly, and
+    compiling it costs more than a search gains.
     """
     return COHORT if keras.backend.backend() == "jax" and devices() else 1
 

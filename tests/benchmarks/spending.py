@@ -34,7 +34,7 @@ class Spending:
     Attributes:
         seconds: Of all workers together.
         shares: Parts of them by what they were spent on; "steps" is training and validation, all else overhead.
-        epochs: Trained.
+        epochs: Trained, those of a cohort counted once.
         programs: Traced.
     """
 

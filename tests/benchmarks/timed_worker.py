@@ -68,38 +68,55 @@ class Stopwatch:
 
 
 class TimedProgram:
-    """A program whose calls are timed."""
-
-    capacity = 1
+    """A program whose cohorts' calls are timed."""
 
     def __init__(self, program: Any, watch: Stopwatch) -> None:
         self._program = program
         self._watch = watch
         self._number = next(_NUMBERS)
+        self.capacity = program.capacity
 
     def cohort(self) -> Any:
-        """A cohort of one trial."""
-        from search.programs import Alone
-
-        return Alone(self)
+        """A cohort of the program's own kind."""
+        return TimedCohort(self._program.cohort(), self._number, self._watch)
 
     def to_device(self, *arrays: Any) -> Any:
         """Not a step: it counts for whoever calls it."""
         return self._program.to_device(*arrays)
 
+
+class TimedCohort:
+    """A cohort whose calls are timed."""
+
+    def __init__(self, cohort: Any, program: int, watch: Stopwatch) -> None:
+        self._cohort = cohort
+        self._program = program
+        self._watch = watch
+        self.enter = cohort.enter
+
     def train(self, *arguments: Any) -> Any:
-        """An epoch of steps."""
+        """An epoch of steps for each trial."""
         return self._call("train", *arguments)
 
     def validate(self, *arguments: Any) -> Any:
-        """A validation."""
+        """A validation of each trial."""
         return self._call("validate", *arguments)
+
+    def assign(self, *arguments: Any) -> None:
+        """Draws and rates."""
+        with self._watch.part("seeding"):
+            self._cohort.assign(*arguments)
+
+    def read(self, *arguments: Any) -> Any:
+        """What a checkpoint keeps."""
+        with self._watch.part("weights"):
+            return self._cohort.read(*arguments)
 
     def _call(self, what: str, *arguments: Any) -> Any:
         begun = time.perf_counter()
         with self._watch.part("steps"):
-            found = getattr(self._program, what)(*arguments)
-        self._watch.calls.append((self._number, what, time.perf_counter() - begun))
+            found = getattr(self._cohort, what)(*arguments)
+        self._watch.calls.append((self._program, what, time.perf_counter() - begun))
         return found
 
 
@@ -133,7 +150,7 @@ class TimedTrainer:
 def make_trainer(workload: Workload) -> tuple[worker.Trainer, Ready]:
     """The real trainer, with the stopwatch around its parts."""
     trainer, ready = worker._keras_trainer(workload)
-    from search import programs, training
+    from search import training
     from search.checkpoints import Checkpoints
 
     watch = Stopwatch()
@@ -141,8 +158,6 @@ def make_trainer(workload: Workload) -> tuple[worker.Trainer, Ready]:
         (training.KerasTrainer, "_build", "building"),
         (training.Machine, "prepare", "preparing"),
         (training.Machine, "take_state", "weights"),
-        (programs.Alone, "assign", "seeding"),
-        (programs.Alone, "read", "weights"),
         (Checkpoints, "save", "checkpoints"),
         (Checkpoints, "load", "checkpoints"),
     ):
