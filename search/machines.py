@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.messages import Task
 from search.models import initialise
-from search.programs import Cohort, InTurn, Program, Tensors, faster_together, write
+from search.programs import COHORT, Cohort, InTurn, Program, Tensors, faster_together, write
 from search.recording import Recorder
 from search.scalars import Scalars, is_scalar
 
@@ -53,12 +53,18 @@ class Machine:
         """The states of what dropout and augmentation draw from."""
         return [v for v in self.model.variables if v.name.endswith("seed_generator_state")]
 
-    def cohort(self, tasks: Sequence[Task], recorder: Recorder | None = None) -> Cohort:
-        """For trials that train together; the seeds of one only where that is faster, else they take turns."""
+    def cohort(self, tasks: Sequence[Task], recorder: Recorder | None = None, most: int = COHORT) -> Cohort:
+        """For trials that train together; the seeds of one only where that is faster, else they take turns.
+
+        Args:
+            tasks: A task a trial.
+            recorder: Trains in place of the program.
+            most: Trainings at a time that the device's memory has room for.
+        """
         places = sum(task.seeds for task in tasks)
         if recorder:
             return InTurn(recorder, [*self.state, *self.generators]) if places > 1 else recorder.cohort()
-        if len(tasks) == 1 < places and (faster_together() == 1 or places > self.program.capacity):
+        if len(tasks) == 1 < places and (faster_together() == 1 or places > min(most, self.program.capacity)):
             return InTurn(self.program, [*self.state, *self.generators])
         return self.program.cohort()
 

@@ -84,7 +84,7 @@ class KerasTrainer:
         self._blobs: Blobs = open_blobs(workload.blobs)
         self._machines: OrderedDict[str, Machine] = OrderedDict()
         self._on_device: dict[tuple[str, type, str], DeviceArrays] = {}
-        self._most = COHORT  # trials in a cohort that the device's memory has room for, as far as is known
+        self._most = COHORT  # trainings at a time that the device's memory has room for, as far as is known
 
     @property
     def cohort(self) -> int:
@@ -145,7 +145,8 @@ class KerasTrainer:
     def _train_tasks(self, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]) -> None:
         """Train a cohort; after an error each of its trials by itself, from its checkpoint: one may be at fault.
 
-        Where memory is what was wanting, a fourth of the cohort at a time, and none that is larger from then on.
+        Where memory is what was wanting, a fourth of the cohort at a time, and none that is larger from then on; the
+        seeds of a trial take turns where they must.
         """
         try:
             self._train_cohort(self._machine(job.structure, tasks[0]), job, tasks, report, paused)
@@ -155,12 +156,13 @@ class KerasTrainer:
             if isinstance(problem, SearchError) and problem.exit_code == _ENVIRONMENT:
                 raise  # a full disk is no trial's fault
             self._machines.pop(job.structure, None)
-            if len(tasks) == 1:
+            together, size = sum(task.seeds for task in tasks), 1
+            if _OUT_OF_MEMORY in str(problem) and 1 < together <= self._most:
+                self._most = max(1, together // 4)
+                size = max(1, self._most // tasks[0].seeds)
+            elif len(tasks) == 1:
                 report(_failure(tasks[0], problem))
                 return
-            size = 1
-            if _OUT_OF_MEMORY in str(problem):
-                size = self._most = max(1, len(tasks) // 4)
             for begin in range(0, len(tasks), size):
                 self._train_tasks(job, tasks[begin : begin + size], report, paused)
 
@@ -173,7 +175,7 @@ class KerasTrainer:
             self._train_by_own_fit(machine, machine.own_fit, member, data, report, paused)
             return
         recorder = self._recorder(machine, tasks[0], *data) if tasks[0].record else None
-        cohort = machine.cohort(tasks, recorder)
+        cohort = machine.cohort(tasks, recorder, self._most)
         members = [self._enter(machine, cohort, task, job.to_epoch, report) for task in tasks]
         while (going := sum(member.going for member in members)) and not paused():
             started = time.perf_counter()

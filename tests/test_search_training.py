@@ -4,12 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from search import training
+from search import machines, training
 from search.blobs import FolderBlobs
 from search.checkpoints import Checkpoints
 from search.errors import SearchError
 from search.messages import EvaluateJob, ExportJob, Task, TrainJob, TrialFailed, Workload
 from search.models import initialise
+from search.programs import InTurn
 from search.programs.fit import FitProgram
 from search.training import KerasTrainer
 from studies.patience import EarlyStopping, Plateau
@@ -392,6 +393,24 @@ def test_a_cohort_that_is_too_large_for_the_memory_is_trained_in_smaller_ones_an
         for trial in trials:
             assert_equal(together[first + trial], alone[trial])
     assert [members for members in tried if members > 2] == ([5] if keras.backend.backend() == "jax" else [])
+
+
+def test_seeds_that_are_too_many_for_the_memory_take_turns(blobs, monkeypatch):
+    monkeypatch.setattr(training, "faster_together", lambda: 16)
+    monkeypatch.setattr(machines, "faster_together", lambda: 16)
+    _, expected = seeds_events(make_trainer(blobs), 2)
+    trainer = make_trainer(blobs)
+    epoch = trainer._epoch
+
+    def short_of_memory(machine, cohort, *rest):
+        if not isinstance(cohort, InTurn):
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 GiB.")
+        return epoch(machine, cohort, *rest)
+
+    monkeypatch.setattr(trainer, "_epoch", short_of_memory)
+    _, events = seeds_events(trainer, 2, trial=21)
+    assert_equal([event.metrics for event in events], [event.metrics for event in expected])
+    assert [type(event) for event in seeds_events(trainer, 2, trial=22, seeds=1)[1]] == [TrialFailed]
 
 
 def test_a_large_cohort_trains_as_fit_does(blobs, monkeypatch):

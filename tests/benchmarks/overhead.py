@@ -126,12 +126,12 @@ def _shares(values: Sequence[float]) -> str:
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
-def prepared(task: Task, file: Path | None, folder: Path) -> Task:
-    """The task with some images of a local file as its data."""
+def prepared(task: Task, file: Path | None, folder: Path, images: int = _IMAGES) -> Task:
+    """The task with at most so many images of a local file as its data."""
     if file is None:
         return task
     arrays = np.load(file)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(arrays["y_train"]))[:_IMAGES])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(arrays["y_train"]))[:images])
     path = folder / "images.npz"
     np.savez(path, x_train=arrays["x_train"][chosen], y_train=arrays["y_train"][chosen])
     source = (f'data.source="{path}"',)
@@ -144,7 +144,7 @@ def main() -> None:
     searches: list[Search] = []
     comparisons: list[Comparison] = []
     with tempfile.TemporaryDirectory(prefix="toprung-benchmark-") as name:
-        task = prepared(TASKS[arguments.dataset], arguments.data, Path(name))
+        task = prepared(TASKS[arguments.dataset], arguments.data, Path(name), arguments.images)
         for _ in range(arguments.repeats):
             searches.append(searched(task, arguments.workers))
             print(spending_table(searches), f"load {searches[-1].load_average:.1f}", sep="\n", file=sys.stderr)
@@ -167,7 +167,8 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--dataset", choices=TASKS, default="digits")
-    parser.add_argument("--data", type=Path, help="a local .npz file of the data set, of which 10,000 images are used")
+    parser.add_argument("--data", type=Path, help="a local .npz file of the data set")
+    parser.add_argument("--images", type=int, default=_IMAGES, help="of that file that are used, validation included")
     parser.add_argument("--workers", type=int, help="of the search; one a core by default")
     parser.add_argument("--repeats", type=int, default=3, help="searches, and processes a model")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure, with machine and versions")
