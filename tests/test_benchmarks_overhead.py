@@ -70,12 +70,19 @@ def test_the_time_of_workers_is_shared_out_without_a_rest():
     found = spending([[first, second]], end=8.0)
     assert found.seconds == 8.0
     assert sum(found.shares.values()) == pytest.approx(1.0)
-    assert found.shares["tracing"] * 8 == pytest.approx(1.5 + 0.5)  # the second program is taken to need 0.5 as well
-    assert found.shares["steps"] * 8 == pytest.approx(2.0)
+    assert found.shares["tracing"] * 8 == pytest.approx(1.5 + 1.0)  # the second is taken to need 1.5, but took 1.0
+    assert found.shares["steps"] * 8 == pytest.approx(1.5)
     assert found.shares["waiting for the supervisor"] * 8 == pytest.approx(1.0)
     assert found.shares["waiting for the last trials"] * 8 == pytest.approx(2.0)
-    assert found.outside == pytest.approx(0.75)
+    assert found.outside == pytest.approx(1 - 1.5 / 8)
     assert (found.epochs, found.programs) == (4, 2)
+
+
+def test_a_large_network_that_trains_one_epoch_is_not_taken_for_one_that_is_slow_to_trace():
+    job = {"began": 0.0, "ended": 21.0, "parts": {"steps": 21.0}}
+    job["calls"] = [(0, "train", 2.0), (0, "train", 1.0), (1, "train", 2.0), (1, "train", 1.0), (2, "train", 15.0)]
+    found = spending([[job]], end=21.0)
+    assert found.shares["tracing"] * 21 == pytest.approx(1.0 + 1.0 + 1.0)
 
 
 def test_the_pairs_of_all_processes_of_a_model_are_one_line():

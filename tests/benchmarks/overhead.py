@@ -5,7 +5,7 @@
 
 The first table: where the time of a real search's workers goes, from each one's first job to the end of the search.
 All but training and validation steps is overhead. A program's first call traces it; what that takes longer
-than its later ones counts as tracing.
+than its later ones counts as tracing; a program that was called once is taken to need what the others did.
 
 The second table: an epoch of toprung's trainer, with validation, checkpoint and report, and an epoch of the same model
 on the same data by hand: one `tf.function` of raw operations over the whole epoch, or with KERAS_BACKEND=jax a
