@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
-import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -119,7 +117,7 @@ def worker_environment(
         slot: Where the worker computes.
         backend: Keras's.
         environment: Of the shell; what it says of the GPU's memory and of JAX's compiled programs is left as it is.
-        compiled: Folder in which JAX keeps compiled programs for all workers and for later runs; None for none.
+        compiled: Where JAX finds and keeps compiled programs; None for nowhere.
     """
     kept = {
         name: value for name, value in environment.items() if name in _INHERITED or name.startswith(_INHERITED_STARTS)
@@ -130,7 +128,7 @@ def worker_environment(
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false" if slot.sharers > 1 else "true",
     }
     if compiled is not None:
-        usual["JAX_COMPILATION_CACHE_DIR"] = str((compiled / _processor()).absolute())
+        usual["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
         usual["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     return {**usual, **kept} | {
         "KERAS_BACKEND": backend,
@@ -142,15 +140,6 @@ def worker_environment(
         "XLA_FLAGS": _xla_flags(slot, environment.get("XLA_FLAGS", "")),
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _processor() -> str:
-    """Another word for another kind of processor: what JAX compiles for one may crash on another."""
-    told = platform.machine()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        told += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 def _xla_flags(slot: Slot, inherited: str) -> str:

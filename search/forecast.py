@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def _epoch_seconds(loaded: LoadedStudy, options: Options) -> float:
     task = Task(trial=0, folder="trials/00000", params=params, seed=derive(recipe.seed, 0), seeds=recipe.seeds)
     job = TrainJob(structure="probe", tasks=[task], to_epoch=_PROBE_EPOCHS)
     with tempfile.TemporaryDirectory() as folder:
-        pool = start_pool(replace(options, out=Path(folder)), slots, Path(folder))
+        pool = start_pool(options, slots, Path(folder))
         try:
             blobs = FolderBlobs(Path(folder))
             publish(splits, blobs)

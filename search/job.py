@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.compiled import compiled_programs
 from search.devices import (
     Slot,
     available_cores,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _MEMORY_SHARE = 0.25  # of the machine's memory, that the resident data of all workers may take
 
-_COMPILED = ".jax"  # in the folder of all runs: JAX's compiled programs
 _LOCK = ".lock"  # in a study's folder: held by the run that may write there
 
 
@@ -207,9 +207,10 @@ def make_recipe(loaded: LoadedStudy) -> Recipe:
 
 def start_pool(options: Options, slots: Sequence[Slot], folder: Path) -> Pool:
     """Start a worker in every slot; their logs go to the study's folder."""
+    compiled = compiled_programs() if options.backend == "jax" else None
 
     def start(slot: int, post: Post) -> Worker:
-        environment = worker_environment(slots[slot], options.backend, compiled=options.out / _COMPILED)
+        environment = worker_environment(slots[slot], options.backend, compiled=compiled)
         return SubprocessWorker(post, options.worker_command, environment, folder / "workers" / f"{slot}.log")
 
     return Pool(start, len(slots))

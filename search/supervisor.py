@@ -82,6 +82,7 @@ class Supervisor:
         self._epoch_seconds: deque[float] = deque(maxlen=50)
         self._memory_limit = int(memory_bytes() * _MEMORY_SHARE / len(pool))
         self._program_seconds: deque[float] = deque([_PROGRAM_SECONDS], maxlen=20)
+        self._first_epochs: dict[str, float] = {}  # by structure: until a second one tells what was the program's
         self._waiting_since: dict[int, float] = {}  # by number: trials that were left to another worker
         self._failures: list[str] = []  # since a job brought something
         self._failed_jobs = 0
@@ -229,11 +230,17 @@ class Supervisor:
             )
 
     def _learn_times(self, desk: _Desk, seconds: float) -> None:
-        """What an epoch of a whole cohort takes, and what making a program does: all else before the first epoch."""
+        """What an epoch of a whole cohort takes, and what making a program does: beyond an epoch of the same network.
+
+        The typical epoch won't do: a large network's takes a multiple of it.
+        """
+        structure = desk.job.structure if desk.job else ""
         if desk.epochs == 0 and desk.makes_program:
-            self._program_seconds.append(time.monotonic() - desk.given - _typical(self._epoch_seconds))
-        else:
-            self._epoch_seconds.append(seconds)
+            self._first_epochs[structure] = time.monotonic() - desk.given
+            return
+        self._epoch_seconds.append(seconds)
+        if structure in self._first_epochs:
+            self._program_seconds.append(max(0.0, self._first_epochs.pop(structure) - seconds))
 
     def _job_done(self, desk: _Desk, event: JobDone) -> None:
         flights, steps = self._logbook.flights, [step for step in desk.steps if step.number in self._logbook.flights]

@@ -89,7 +89,7 @@ class KerasTrainer:
     @property
     def cohort(self) -> int:
         """Trials that a job should hold at most."""
-        return 1 if self._streams else min(self._most, faster_together())
+        return 1 if self._streams else faster_together()
 
     def train(self, job: TrainJob, report: Report, paused: Callable[[], bool]) -> JobDone:
         """Train every trial of the job to its epoch, as many at a time as the program can; report each epoch."""

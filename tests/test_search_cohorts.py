@@ -18,7 +18,7 @@ from search.messages import EpochDone, Ready
 from search.signals import StopRequest
 from studies.ladder import Ladder
 from studies.plan import load_study
-from studies.promotion import Promotion
+from studies.promotion import Promotion, Step
 from studies.sampler import Proposer
 from studies.store import Store
 
@@ -303,6 +303,26 @@ class Puppets:
 ENQUEUED = "".join(
     f"\n[[enqueue]]\nunits = {units}\nlearning_rate = {rate}\n" for units, rate in ((32, 0.1), (32, 0.01), (64, 0.1))
 )
+
+
+def test_a_large_network_s_first_epoch_is_not_taken_for_the_making_of_its_program(make_desk, monkeypatch):
+    """Else trials would wait for a worker that has theirs much longer than it is worth."""
+    desk, stop = make_desk("a", SPACE), StopRequest()
+    parts = desk.logbook, desk.plan, desk.rule, desk.proposer, desk.recipe, Puppets(stop), stop
+    search = supervisor.Supervisor(*parts, lambda kind, **about: None)
+    now = 100.0
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
+    worker = search._desks[0]
+    search._give(0, search._agenda.next(1, lambda number, structure: False, ahead=1))
+    now = 112.0
+    search._learn_times(worker, 11.9)
+    assert list(search._program_seconds) == [0.5]
+    search._give(0, [Step(0, 1, 3)])
+    search._learn_times(worker, 11.7)
+    assert list(search._program_seconds) == [0.5, pytest.approx(0.3)]
+    search._learn_times(worker, 11.8)
+    assert list(search._epoch_seconds) == [11.7, 11.8]
+    assert len(search._program_seconds) == 2
 
 
 @pytest.mark.parametrize(("seconds", "second"), [(60.0, 2), (0.0, 1)])

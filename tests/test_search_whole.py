@@ -131,15 +131,19 @@ def test_jax_runs_the_same_study(tmp_path):
     assert max(trial.value for trial in record.trials) > 0.7
 
 
-def test_under_jax_a_later_run_takes_compiled_programs_from_an_earlier_one_and_damaged_ones_do_no_harm(tmp_path):
+def test_under_jax_a_later_run_takes_compiled_programs_from_an_earlier_one_and_damaged_ones_do_no_harm(
+    tmp_path, monkeypatch
+):
     pytest.importorskip("jax")
     few = ["run", "xor", "--backend", "jax", "--trials", "2", "--workers", "1", "--set", "retrain.seeds=1"]
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def values_and_programs():
         toprung(*few, cwd=tmp_path)
         values = [trial.value for trial in stored(tmp_path / "runs", "xor").trials]
         toprung("studies", "remove", "xor", "--yes", cwd=tmp_path)
-        return values, {path: path.read_bytes() for path in tmp_path.glob("runs/.jax/*/*-cache")}
+        return values, {path: path.read_bytes() for path in tmp_path.glob("cache/toprung/jax/*/*-cache")}
 
     values, programs = values_and_programs()
     assert any("jit_run" in path.name for path in programs)

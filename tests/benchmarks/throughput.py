@@ -121,7 +121,9 @@ def toprung(*options: str) -> Callable[[Contest, str], list[str]]:
         values = asdict(contest) | {"source": source, "space": str(own) if own.is_file() else contest.space}
         study = Path(contest.folder) / "study.toml"
         study.write_text(STUDY.format(**values, minutes=contest.seconds / 60), encoding="utf-8")
-        return [sys.executable, "-m", "search", "run", str(study), "--out", contest.folder, "--json", *options]
+        fresh = f"JAX_COMPILATION_CACHE_DIR={contest.folder}/compiled"  # as where nothing has been compiled before
+        words = [sys.executable, "-m", "search", "run", str(study), "--out", contest.folder, "--json", *options]
+        return ["env", fresh, *words]
 
     return command
 
