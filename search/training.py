@@ -48,6 +48,7 @@ from search.programs import (
     Tensors,
     build_program,
     faster_together,
+    is_out_of_memory,
     read,
 )
 from search.programs.fit import FitProgram
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from search.own_fit import OwnFit
 
 _KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
-_OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # XLA's word for it
 _ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 Report = Callable[[EpochDone | TrialFailed], None]
@@ -156,15 +156,23 @@ class KerasTrainer:
             if isinstance(problem, SearchError) and problem.exit_code == _ENVIRONMENT:
                 raise  # a full disk is no trial's fault
             self._machines.pop(job.structure, None)
-            together, size = sum(task.seeds for task in tasks), 1
-            if _OUT_OF_MEMORY in str(problem) and 1 < together <= self._most:
-                self._most = max(1, together // 4)
-                size = max(1, self._most // tasks[0].seeds)
-            elif len(tasks) == 1:
+            size = self._next_size(tasks, problem)
+            if size == 0:
                 report(_failure(tasks[0], problem))
                 return
-            for begin in range(0, len(tasks), size):
-                self._train_tasks(job, tasks[begin : begin + size], report, paused)
+        else:
+            return
+        # not in the handler, where the error still holds what the cohort had on the device
+        for begin in range(0, len(tasks), size):
+            self._train_tasks(job, tasks[begin : begin + size], report, paused)
+
+    def _next_size(self, tasks: Sequence[Task], problem: Exception) -> int:
+        """How many of the trials to try together after an error; 0 if a trial by itself has failed."""
+        together = sum(task.seeds for task in tasks)
+        if is_out_of_memory(problem) and 1 < together <= self._most:
+            self._most = max(1, together // 4)
+            return max(1, self._most // tasks[0].seeds)
+        return 1 if len(tasks) > 1 else 0
 
     def _train_cohort(
         self, machine: Machine, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]

@@ -7,6 +7,7 @@ import sys
 import postgres as servers
 import pytest
 
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # no test finds what another has compiled
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU's usual one is not good to five digits
 
 

@@ -1,5 +1,7 @@
 """Training as a worker does it, with real Keras; the tests run under TensorFlow and under JAX."""
 
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -378,12 +380,14 @@ def test_a_cohort_that_is_too_large_for_the_memory_is_trained_in_smaller_ones_an
 ):
     trials = cohort_of(1, 2, 3, 4, 5)
     alone = {trial: train(make_trainer(blobs), 2, params, seed=5 + trial) for trial, params in trials.items()}
-    trainer, tried = make_trainer(blobs), []
+    trainer, tried, failed = make_trainer(blobs), [], []
     epoch = trainer._epoch
 
     def short_of_memory(machine, cohort, members, data):
         tried.append(len(members))
+        assert [cohort() for cohort in failed] == [None] * len(failed)  # what it had on the device is free again
         if len(members) > 2:
+            failed.append(weakref.ref(cohort))
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 GiB.")
         return epoch(machine, cohort, members, data)
 

@@ -235,6 +235,11 @@ def faster_together() -> int:
     return COHORT if keras.backend.backend() == "jax" and devices() else 1
 
 
+def is_out_of_memory(problem: Exception) -> bool:
+    """Whether a program failed because the device has no memory left; XLA has a word for it and no class."""
+    return "RESOURCE_EXHAUSTED" in str(problem)
+
+
 def devices() -> list[str]:
     """The accelerators that the backend sees, by name; empty where it runs on the processor's cores."""
     return _backend().accelerators()
