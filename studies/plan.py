@@ -159,7 +159,7 @@ class Hyperband(_Section):
 class SamplerPlan(_Section):
     """`[sampler]`: how new params are chosen."""
 
-    name: Literal["tpe", "random", "grid", "gp", "cmaes"] = "tpe"
+    name: Literal["gp", "tpe", "random", "grid", "cmaes"] = "gp"
     seed: Seed = 0
 
 
@@ -302,12 +302,12 @@ def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
 def fingerprint(plan: StudyPlan, space: Space) -> dict[str, Any]:
     """What must stay the same while a study goes on, as plain JSON values.
 
-    The budget, retraining, the leaderboard and enqueued params may change, and so may the place where
-    named data lie; what the data are is told by their own hash.
+    The budget, retraining, the leaderboard, enqueued params and the sampler's name may change, and so may
+    the place where named data lie; what the data are is told by their own hash.
     """
     searched = {"data", "objective", "hyperband", "sampler", "training", "early_stopping", "plateau"}
     sections = plan.model_dump(mode="json", include=searched)
-    del sections["data"]["path"]
+    del sections["data"]["path"], sections["sampler"]["name"]
     for key in ("class_weight", "schedule"):
         if sections["training"][key] == "none":
             del sections["training"][key]  # studies from before there was the key are the same as ever

@@ -2,10 +2,10 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import isfinite
 from statistics import median
 from typing import Any
@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from spaces.parameters import Fixed, Float, Int, Parameter, Scalar
-from spaces.sampling import draw, suggest, to_index
+from spaces.parameters import Fixed, Float, Int, Parameter
+from spaces.sampling import suggest, to_index
 from spaces.space import Space
+from studies.cube import drawn_from
 from studies.errors import StudyError
 from studies.evolution import Evolution
 from studies.grid import Grid, Key, endless, key
@@ -29,15 +30,16 @@ from studies.plan import SamplerPlan
 from studies.quiet import quiet
 from studies.records import Direction, Params, TrialRecord
 from studies.spread import Spread
+from studies.thompson import MOST, Thompson
 
 _START = 6  # trials with a value before a sampler is asked
 _MOST_GOOD = 25
 _ATTEMPTS = 5  # draws of the sampler before something else than its next wish is proposed
-_BEST_SHOWN = 100
-_MOST_SHOWN = {"tpe": 1000, "gp": 200}
+_BEST_SHOWN = 50
+_MOST_SHOWN = {"tpe": 1000}
 _LEARNING = ("tpe", "gp")  # cmaes has a beginning of its own
 _LOOK_AROUND = 3  # of so many of tpe's trials one, by chance, looks elsewhere
-_PACKAGES = {"gp": "torch", "cmaes": "cmaes"}
+_PACKAGES = {"cmaes": "cmaes"}
 
 
 class Proposer:
@@ -46,8 +48,8 @@ class Proposer:
     What is drawn follows from the plan's seed, the number of the trial and the records, and from
     nothing else: a study that was interrupted goes on as the undisturbed one would.
 
-    What the sampler sees of the trials so far (all of them for cmaes; for tpe the 100 best and the
-    latest up to 1,000, for gp up to 200, which bounds the time of a proposal; TPE's own weights make
+    What the sampler sees of the trials so far (all of them for cmaes; for tpe the 50 best and the
+    latest up to 1,000, for gp up to 100, which bounds the time of a proposal; TPE's own weights make
     older trials count for little, and its good ones are never more than 25):
 
     - Every trial that has a value is shown as complete, be it complete, pruned, paused at a rung or on
@@ -55,8 +57,8 @@ class Proposer:
       the median gain, from there to the top, of the trials that went on. So a good trial paused after
       three epochs counts for more than a bad one that began on a high rung, and samplers that know
       only complete trials (gp, cmaes) learn from the first epoch on.
-    - A trial without a value yet is shown as running: tpe keeps away from it, gp allows for it.
-    - To tpe a failed trial is one that runs for ever: it keeps away.
+    - A trial without a value yet is shown as running: tpe keeps away from it; gp's draws by chance differ anyway.
+    - To tpe a failed trial is one that runs for ever: it keeps away. To gp it is as bad as the worst.
 
     Until six trials have a value, tpe and gp have little to learn from: the first trial is the middle of the
     space, and the next ones are spread evenly over it. With tpe and rungs a third of those that follow are,
@@ -86,6 +88,7 @@ class Proposer:
         self._rungs = ladder.rungs(0)
         self._grid = Grid(space, plan.seed) if plan.name == "grid" or endless(space) is None else None
         self._spread = Spread(space, plan.seed, _START)
+        self._thompson = Thompson(space)
         self._kinds: dict[str, BaseDistribution] = {}
         self._drawn: dict[int, tuple[Params, Params]] = {}
         self._sampler(0)  # so that what it refuses is refused before the first trial
@@ -123,15 +126,32 @@ class Proposer:
         return misled and _seed(self._plan.seed, number, _ATTEMPTS) % _LOOK_AROUND == 0
 
     def _draw(self, number: int, others: Sequence[TrialRecord], taken: set[Key], given: Params | None) -> Params:
+        wishes = self._wishes(number, others, given)
+        first = next(wishes)
+        for params in chain([first], wishes):
+            if key(params) not in taken:
+                return params
+        left = self._grid.next(taken) if self._grid and given is None else None
+        return left or first
+
+    def _wishes(self, number: int, others: Sequence[TrialRecord], given: Params | None) -> Iterator[Params]:
+        """What the sampler would like to see next, and if it can't be that, what then."""
+        if self._plan.name == "gp":
+            yield from self._thompson.propose(_seed(self._plan.seed, number, 0), self._worth(others), given)
+            return
         shown = self._shown(others)
-        drawn: list[Params] = []
         for attempt in range(_ATTEMPTS):
             sampler = self._sampler(_seed(self._plan.seed, number, attempt))
-            drawn.append(suggest(self._space, _trial(sampler, self._direction, shown), given))
-            if key(drawn[-1]) not in taken:
-                return drawn[-1]
-        left = self._grid.next(taken) if self._grid and given is None else None
-        return left or drawn[0]
+            yield suggest(self._space, _trial(sampler, self._direction, shown), given)
+
+    def _worth(self, records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, float]]:
+        """What gp learns from: trials and their values at the top, more being better; a failure has the worst."""
+        values = values_at_top(records, self._rungs)
+        sign = 1.0 if self._direction == "maximize" else -1.0
+        worst = min((sign * value for value in values.values()), default=0.0)
+        known = [record for record in records if record.number in values or record.state == "failed"]
+        chosen = _chosen(known, values, self._direction, MOST)
+        return [(record, sign * values.get(record.number, sign * worst)) for record in chosen]
 
     def _sampler(self, seed: int) -> BaseSampler:
         name = self._plan.name
@@ -142,8 +162,6 @@ class Proposer:
                 return TPESampler(
                     seed=seed, n_startup_trials=_START, gamma=_good, multivariate=True, group=True, constant_liar=True
                 )
-        if name == "gp":
-            return GPSampler(seed=seed, warn_independent_sampling=False)
         if name == "cmaes":
             return Evolution(_always_numbers(self._space), seed)
         return RandomSampler(seed=seed)
@@ -264,33 +282,6 @@ def _trial(sampler: BaseSampler, direction: Direction, shown: Sequence[FrozenTri
     study = _Shown("shown", storage, sampler=sampler)
     study.shown = shown
     return Trial(study, storage.create_new_trial(study_id))
-
-
-class _Asked:
-    """Notes what a parameter is drawn from; answers anything that lies in it."""
-
-    distribution: BaseDistribution
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        self.distribution = IntDistribution(low, high, log=log, step=step)
-        return low
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        self.distribution = FloatDistribution(low, high, log=log, step=step)
-        return low
-
-    def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Scalar:
-        self.distribution = CategoricalDistribution(choices)
-        return choices[0]
-
-
-def drawn_from(parameter: Parameter) -> BaseDistribution:
-    """The distribution that a sampler draws a parameter from, indices included."""
-    asked = _Asked()
-    draw(asked, "", parameter)
-    return asked.distribution
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:

@@ -153,7 +153,7 @@ def test_toprung_replays_what_it_trains(tmp_path):
     pool = [trial.params for trial in record.trials]
     curves = [[[accuracy(params, derive(0, number), epoch) for epoch in epochs]] for number, params in enumerate(pool)]
     closing = order.index(len(pool) - 1)  # from then on the study knows that no trial will come
-    one = searched(toprung, Curves(space, pool, np.array(curves)), closing, sampler="tpe")
+    one = searched(toprung, Curves(space, pool, np.array(curves)), closing, sampler="gp")
     assert one.worked == order[:closing]
     assert closing > 40
 

@@ -59,7 +59,7 @@ def test_the_example_study_says_what_the_contract_says():
     plan = load_study("digits").plan
     assert (plan.space, plan.data.source, plan.data.validation) == ("mlp", "digits", 0.2)
     assert plan.hyperband.ladder == Ladder(1, 27, 3)
-    assert (plan.sampler.name, plan.sampler.seed) == ("tpe", 0)
+    assert (plan.sampler.name, plan.sampler.seed) == ("gp", 0)
     assert (plan.budget.trials, plan.budget.minutes) == (60, 10)
     assert (plan.retrain.seeds, plan.retrain.data) == (3, "train+validation")
     assert plan.enqueue == ({"units": 128, "learning_rate": 0.001},)

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
-from statistics import mean
+from statistics import mean, median
 
 import pytest
 from hypothesis import given, settings
@@ -75,7 +75,7 @@ def some_score(params: Params) -> float:
     return -abs(params["learning_rate"] - 0.01) - params["dropout"] + (params["optimizer"] == "sgd")
 
 
-@pytest.mark.parametrize("name", ["tpe", "random", "grid"])
+@pytest.mark.parametrize("name", ["gp", "tpe", "random", "grid"])
 def test_an_interrupted_search_proposes_what_the_undisturbed_one_does(name):
     parameters = dict(PARAMETERS)
     if name == "grid":
@@ -94,9 +94,10 @@ def test_another_seed_or_number_draws_other_params():
     assert len({str(params) for params in drawn}) == 4
 
 
-def test_a_proposal_is_a_complete_configuration_of_the_space():
+@pytest.mark.parametrize("name", ["gp", "tpe"])
+def test_a_proposal_is_a_complete_configuration_of_the_space(name):
     here = space(PARAMETERS)
-    for record in search(again_and_again(PARAMETERS), 25, some_score):
+    for record in search(again_and_again(PARAMETERS, name), 25, some_score):
         assert here.problems_with(record.params) == []
         assert here.active(record.params) == record.params
         assert record.params["batch_norm"] is True
@@ -112,6 +113,42 @@ def test_tpe_learns_from_trials_that_all_stay_paused():
         for name in ("tpe", "random")
     )
     assert learned > 0.6 * chance  # -33 against -70 or so: a third of tpe's are spread over the space
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_gp_learns_from_trials_that_all_stay_paused(direction):
+    sign = 1 if direction == "maximize" else -1
+    for seed in range(5):
+        records = search(again_and_again(PLANE, "gp", seed, direction), 40, lambda params: sign * bowl(params))
+        assert max(bowl(record.params) for record in records) > -1
+        assert median(bowl(record.params) for record in records[20:]) > -2  # by chance it is -60 or so
+
+
+def test_gp_keeps_away_from_where_trials_failed():
+    begun = search(again_and_again(PLANE, "random"), 30, bowl)
+    half = [
+        TrialRecord(record.number, "failed", record.params, 0) if record.params["x"] > 0 else record for record in begun
+    ]
+    for records, share in ((begun, 0.5), (half, 0.2)):
+        drawn = [proposer(PLANE, "gp").propose(number, records)["x"] > 0 for number in range(30, 70)]
+        assert (sum(drawn) / 40 < share) == (records is half)
+
+
+def test_gp_draws_by_chance_where_all_trials_failed():
+    failed = [TrialRecord(number, "failed", proposer(PLANE, "gp").propose(number, [])) for number in range(8)]
+    drawn = [proposer(PLANE, "gp").propose(number, failed) for number in range(8, 12)]
+    assert len({str(params) for params in drawn}) == 4
+
+
+def test_gp_learns_where_no_two_trials_differ_in_value():
+    records = [paused(number, {"x": float(number), "y": 0.0}, 0.5) for number in range(8)]
+    assert proposer(PLANE, "gp").propose(8, records).keys() == {"x", "y"}
+
+
+def test_gp_draws_what_depends_on_the_optimizer_that_is_better():
+    records = search(again_and_again(PARAMETERS, "gp"), 60, some_score)[30:]
+    assert sum(record.params["optimizer"] == "sgd" for record in records) > 20
+    assert mean(record.params["dropout"] for record in records) < 0.2
 
 
 def test_tpe_imitates_a_fifth_of_the_trials():
@@ -140,8 +177,6 @@ def test_where_all_trials_train_to_the_end_none_looks_around():
 
 @pytest.mark.parametrize("name", ["tpe", "gp"])
 def test_a_search_that_learns_begins_in_the_middle_and_then_evenly_spread(name):
-    if name == "gp":
-        pytest.importorskip("torch")
     first, *others = search(again_and_again(PLANE, name), 6, bowl)
     assert first.params == {"x": 0.0, "y": 0.0}
     for axis in ("x", "y"):
@@ -176,7 +211,7 @@ def test_a_given_configuration_is_proposed_even_where_it_was_tried_before():
     assert one.propose(1, [paused(0, {"units": 4}, 0.5)], given={"units": 4}) == {"units": 4}
 
 
-@pytest.mark.parametrize("name", ["tpe", "random"])
+@pytest.mark.parametrize("name", ["gp", "tpe", "random"])
 def test_no_configuration_is_proposed_twice_while_others_are_left(name):
     six = {
         "a": {"type": "categorical", "choices": ["p", "q"]},
@@ -315,21 +350,19 @@ def test_shuffling_is_a_permutation(size, seed):
     assert sorted(shuffled(place, size, seed) for place in range(size)) == list(range(size))
 
 
-@pytest.mark.parametrize(("name", "package"), [("gp", "torch"), ("cmaes", "cmaes")])
-def test_a_sampler_whose_package_is_missing_says_what_to_install(name, package):
-    if find_spec(package):
-        pytest.skip(f"{package} is installed")
-    with pytest.raises(StudyError, match=f'"{name}" needs .*: pip install {package}') as refused:
-        proposer(PLANE, name)
+def test_cmaes_without_its_package_says_what_to_install():
+    if find_spec("cmaes"):
+        pytest.skip("cmaes is installed")
+    with pytest.raises(StudyError, match=r'"cmaes" needs .*: pip install cmaes') as refused:
+        proposer(PLANE, "cmaes")
     assert refused.value.exit_code == 3
 
 
-@pytest.mark.parametrize(("name", "package"), [("gp", "torch"), ("cmaes", "cmaes")])
-def test_samplers_of_other_packages_learn_and_go_on_after_an_interruption(name, package):
-    pytest.importorskip(package)
-    records = search(again_and_again(PLANE, name), 40, bowl)
+def test_cmaes_learns_and_goes_on_after_an_interruption():
+    pytest.importorskip("cmaes")
+    records = search(again_and_again(PLANE, "cmaes"), 40, bowl)
     assert mean(bowl(record.params) for record in records[30:]) > -30
-    assert search(anew_each_time(PLANE, name), 40, bowl, records[:37]) == records
+    assert search(anew_each_time(PLANE, "cmaes"), 40, bowl, records[:37]) == records
 
 
 def test_cmaes_takes_a_failed_trial_for_the_worst_of_its_generation():

@@ -258,6 +258,6 @@ CONTESTANTS: dict[str, Callable[[World], None]] = {
     "asha-stopping": lambda world: asha(world, stopping=True),
     "asha-promotion": lambda world: asha(world, stopping=False),
     "toprung-random": lambda world: toprung(world, "random"),
-    "toprung": lambda world: toprung(world, "tpe"),
-    "toprung-gp": lambda world: toprung(world, "gp"),
+    "toprung-tpe": lambda world: toprung(world, "tpe"),
+    "toprung": lambda world: toprung(world, "gp"),
 }

@@ -26,7 +26,6 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,6 @@ from tests.benchmarks.scale import markdown
 
 BUDGETS = (27, 54, 81, 100, 135, 200, 300, 450, 700)
 CURVES = Path("runs/curves.npz")
-_FEWER = {"toprung-gp": 10}  # so many times fewer repetitions of what takes long
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def table(found: dict[str, list[list[float]]], budgets: Sequence[int]) -> str:
 
 def _tasks(arguments: argparse.Namespace) -> Iterable[Task]:
     for name in arguments.contestants:
-        for repetition in range(-(-arguments.repetitions // _FEWER.get(name, 1))):
+        for repetition in range(arguments.repetitions):
             yield Task(arguments.curves, name, repetition, tuple(arguments.budgets))
 
 
@@ -118,10 +116,9 @@ def _arguments() -> argparse.Namespace:
         epilog=more,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    usual = [name for name in CONTESTANTS if name != "toprung-gp" or find_spec("torch")]
     parser.add_argument("--curves", type=Path, default=CURVES, metavar="FILE", help="made if it isn't there")
-    parser.add_argument("--repetitions", type=int, default=200, help="of each contestant; of gp a tenth")
-    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=usual)
+    parser.add_argument("--repetitions", type=int, default=200, help="of each contestant")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--budgets", nargs="+", type=int, default=BUDGETS, help="epochs of work, rising")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that replay at the same time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every distance, with machine and versions")
