@@ -3,6 +3,7 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tests.benchmarks.efficiency import table
 from tests.benchmarks.replay import Places, Spent, World, distances, finals
 from tests.benchmarks.replayed import toprung
 
+BENCHMARKS = Path(__file__).parent / "benchmarks"
 LINE = Space.model_validate({"model": "mlp", "parameters": {"dropout": {"type": "float", "low": 0.0, "high": 1.0}}})
 MIXED = Space.model_validate(
     {
@@ -138,6 +140,11 @@ def test_keras_tuner_is_asked_for_its_own_brackets():
     best = sorted(index for index, _ in trained[:27])[-9:]
     assert sorted(index for index, _ in trained[27:36]) == best
     assert one.chosen[0] == best[-1]
+
+
+def test_the_second_study_has_a_space_to_draw_a_pool_from():
+    space = load_study(str(BENCHMARKS / "second.toml")).space
+    assert len({space.key(params) for params in draw(space, 30)}) == 30
 
 
 def test_toprung_replays_what_it_trains(tmp_path):

@@ -134,6 +134,14 @@ def test_gp_keeps_away_from_where_trials_failed():
         assert (sum(drawn) / 40 < share) == (records is half)
 
 
+def test_gp_keeps_what_is_given_and_learns_the_rest():
+    records = search(again_and_again(PARAMETERS, "gp"), 40, some_score)
+    for number in range(40, 50):
+        params = proposer(PARAMETERS, "gp").propose(number, records, given={"optimizer": "adam", "dropout": 0.5})
+        assert (params["optimizer"], params["dropout"]) == ("adam", 0.5)
+        assert "momentum" not in params
+
+
 def test_gp_draws_by_chance_where_all_trials_failed():
     failed = [TrialRecord(number, "failed", proposer(PLANE, "gp").propose(number, [])) for number in range(8)]
     drawn = [proposer(PLANE, "gp").propose(number, failed) for number in range(8, 12)]
