@@ -116,7 +116,9 @@ class Space(BaseModel):
         """
         repeat = relations.per(self.parameters[name])
         count = 1 if repeat is None else int(params.get(repeat, 0))
-        fulls = relations.repeats(name, self.parameters)[:count]
+        fulls = self._repeats[name][:count]
+        if not self.parameters[name].when:
+            return fulls
         return [full for full in fulls if not any(self._unmet(full, params))]
 
     def parameter(self, full: str) -> Parameter:
@@ -193,11 +195,12 @@ class Space(BaseModel):
     @cached_property
     def _places(self) -> dict[str, tuple[str, int]]:
         """The parameter and the number of the repeat behind each full name."""
-        return {
-            full: (name, index)
-            for name in self.parameters
-            for index, full in enumerate(relations.repeats(name, self.parameters))
-        }
+        return {full: (name, index) for name, fulls in self._repeats.items() for index, full in enumerate(fulls)}
+
+    @cached_property
+    def _repeats(self) -> dict[str, list[str]]:
+        """The full names of each parameter, as many as there can be."""
+        return {name: relations.repeats(name, self.parameters) for name in self.parameters}
 
     def _unmet(self, full: str, params: Params) -> Iterator[tuple[str, tuple[Scalar, ...]]]:
         """The parents, by their full names, that do not have one of the values that a parameter asks for."""

@@ -32,16 +32,10 @@ class GaussianProcess:
 
     def __init__(self, places: Array, values: Array) -> None:
         self._places = places
-        self._values = values
-        self._squares = (places[:, None, :] - places[None, :, :]) ** 2
-        count = places.shape[1]
-        self._usual = _USUAL_LENGTH * math.sqrt(max(1, count))
-        even = [(np.full(count, scale * self._usual), noise) for scale in _SCALES for noise in _NOISES]
-        self._lengths, self._noise = max(even, key=lambda one: self._likelihood(*one))
-        self._fit_each_length()
-        self._root = self._factor(self._lengths, self._noise)
-        half = np.linalg.solve(self._root, values)
-        self._weights = np.linalg.solve(self._root.T, half)
+        self._lengths, self._noise = _likeliest(places, values)
+        root, half = _factor(places, values, self._lengths, self._noise)
+        self._unroot = np.linalg.inv(root)
+        self._weights = self._unroot.T @ half
         self._variance = float(half @ half) / len(values)
 
     def predict(self, places: Array) -> tuple[Array, Array]:
@@ -53,39 +47,55 @@ class GaussianProcess:
         Returns:
             Two arrays of shape (n,).
         """
-        squares = ((places[:, None, :] - self._places[None, :, :]) ** 2) @ self._lengths**-2
-        near = _matern(squares)
-        seen = np.linalg.solve(self._root, near.T)
-        left = np.maximum(_JITTER, 1 - (seen**2).sum(axis=0))
+        near = _kernel(places / self._lengths, self._places / self._lengths)
+        left = np.maximum(_JITTER, 1 - ((near @ self._unroot.T) ** 2).sum(axis=1))
         return near @ self._weights, np.sqrt(self._variance * left)
 
-    def _fit_each_length(self) -> None:
-        best = self._likelihood(self._lengths, self._noise)
-        for index in range(len(self._lengths)):
-            for factor in (0.5, 2.0):
-                lengths = self._lengths.copy()
-                lengths[index] *= factor
-                found = self._likelihood(lengths, self._noise)
-                if found > best:
-                    best, self._lengths = found, lengths
-                    break
 
-    def _likelihood(self, lengths: Array, noise: float) -> float:
-        """Logarithm, but for a constant: of the values, at the best variance, and of what is expected of the rest."""
-        root = self._factor(lengths, noise)
-        half = np.linalg.solve(root, self._values)
-        variance = float(half @ half) / len(half)
-        fit = -0.5 * len(half) * math.log(variance + 1e-12) - float(np.log(np.diag(root)).sum())
-        expected = np.log(lengths / self._usual) / _SPREAD_OF_LENGTHS
-        return fit - 0.5 * float(expected @ expected) - 0.5 * math.log(noise / 0.1) ** 2
-
-    def _factor(self, lengths: Array, noise: float) -> Array:
-        kernel = _matern(self._squares @ lengths**-2)
-        kernel[np.diag_indices_from(kernel)] += noise + _JITTER
-        return np.asarray(np.linalg.cholesky(kernel), np.float64)
+def _likeliest(places: Array, values: Array) -> tuple[Array, float]:
+    """A length for each coordinate, and the noise."""
+    count = places.shape[1]
+    usual = np.full(count, _USUAL_LENGTH * math.sqrt(max(1, count)))
+    even = [(scale * usual, noise) for scale in _SCALES for noise in _NOISES]
+    lengths, noise = max(even, key=lambda one: _likelihood(places, values, usual, *one))
+    best = _likelihood(places, values, usual, lengths, noise)
+    for index in range(count):
+        for factor in (0.5, 2.0):
+            other = lengths.copy()
+            other[index] *= factor
+            found = _likelihood(places, values, usual, other, noise)
+            if found > best:
+                best, lengths = found, other
+                break
+    return lengths, noise
 
 
-def _matern(squares: Array) -> Array:
-    """Of squared distances in lengths."""
-    far = np.sqrt(5 * squares)
+def _likelihood(places: Array, values: Array, usual: Array, lengths: Array, noise: float) -> float:
+    """Logarithm, but for a constant: of the values, at the best variance, and of what is expected of the rest."""
+    root, half = _factor(places, values, lengths, noise)
+    variance = float(half @ half) / len(half)
+    fit = -0.5 * len(half) * math.log(variance + 1e-12) - float(np.log(np.diag(root)).sum())
+    expected = np.log(lengths / usual) / _SPREAD_OF_LENGTHS
+    return fit - 0.5 * float(expected @ expected) - 0.5 * math.log(noise / 0.1) ** 2
+
+
+def _factor(places: Array, values: Array, lengths: Array, noise: float) -> tuple[Array, Array]:
+    """The lower root of the values' covariance, and the values divided by it.
+
+    One factorisation gives both: with the values as one more row, their quotient is the root's last.
+    """
+    count = len(values)
+    covariance = np.empty((count + 1, count + 1))
+    covariance[:count, :count] = _kernel(places / lengths, places / lengths)
+    covariance[np.diag_indices(count)] += noise + _JITTER
+    covariance[count, :count] = values
+    covariance[count, count] = 1 + values @ values / noise  # more than the quotient's square, so there is a root
+    root = np.asarray(np.linalg.cholesky(covariance), np.float64)  # it reads the lower half alone
+    return root[:count, :count], root[count, :count]
+
+
+def _kernel(some: Array, others: Array) -> Array:
+    """How alike the function is at each of some places and each of others, in lengths: 1 at the same."""
+    squares = (some**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * some @ others.T
+    far = np.sqrt(5 * np.maximum(0.0, squares))
     return np.asarray((1 + far + far * far / 3) * np.exp(-far))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
+from threadpoolctl import ThreadpoolController
 
 from spaces.parameters import Fixed, Scalar
 from spaces.sampling import suggest, to_index
@@ -22,6 +23,8 @@ _NEARBY = 20  # candidates about each of the best
 _BEST = 5
 _STEP = 0.1  # of a parameter's range, from one of the best to a candidate near it
 _UNKNOWN = 0.5  # where a configuration lies along a parameter that it lacks
+
+_BLAS = ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +82,12 @@ class Thompson:
         trials = [self._of_trial(record) for record, _ in seen]
         axes = self._axes(trials)
         places = _matrix(trials, axes)
-        process = self._process(places, _magnitudes([value for _, value in seen]))
-        means, _ = process.predict(places)
-        best = [trials[index] for index in np.argsort(-means, kind="stable")[:_BEST]]
-        candidates = list(self._candidates(best, rng, given or {}))
-        worth = rng.normal(*process.predict(_matrix([coordinates for _, coordinates in candidates], axes)))
+        with _BLAS.limit(limits=1):  # more threads would wait for the cores that workers train on
+            process = self._process(places, _magnitudes([value for _, value in seen]))
+            means, _ = process.predict(places)
+            best = [trials[index] for index in np.argsort(-means, kind="stable")[:_BEST]]
+            candidates = list(self._candidates(best, rng, given or {}))
+            worth = rng.normal(*process.predict(_matrix([coordinates for _, coordinates in candidates], axes)))
         return [candidates[index][0] for index in np.argsort(-worth, kind="stable")]
 
     def _candidates(

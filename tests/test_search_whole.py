@@ -138,7 +138,6 @@ def test_under_jax_a_later_run_takes_compiled_programs_from_an_earlier_one_and_d
     few = ["run", "xor", "--backend", "jax", "--trials", "2", "--workers", "1", "--set", "retrain.seeds=1"]
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "true")
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
 
     def values_and_programs():
