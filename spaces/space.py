@@ -92,6 +92,12 @@ class Space(BaseModel):
         """Every name that params can have."""
         return list(self._places)
 
+    @property
+    def decisive(self) -> list[str]:
+        """The full names whose values decide which others exist."""
+        parents = {parent for parameter in self.parameters.values() for parent in relations.parents(parameter)}
+        return [full for full, (name, _) in self._places.items() if name in parents]
+
     def fill(self, choose: Callable[[str, Parameter], Scalar | None]) -> Params:
         """Params with a value for every parameter that exists beside the values before it.
 

@@ -4,23 +4,21 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from spaces.parameters import Parameter, Scalar
-from spaces.sampling import draw
+from spaces.parameters import Fixed, Parameter, Params, Scalar
+from spaces.sampling import draw, suggest, to_index
+from spaces.space import Space
+
+Array = NDArray[np.float64]
 
 BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
 class Place(ABC):
-    """Answers what is drawn for one configuration by where it lies.
-
-    Attributes:
-        coordinates: Of all that was drawn, as `coordinate` has them.
-    """
-
-    def __init__(self) -> None:
-        self.coordinates: dict[str, float] = {}
+    """Answers what is drawn for one configuration by where it lies."""
 
     @abstractmethod
     def at(self, name: str) -> float:
@@ -28,27 +26,74 @@ class Place(ABC):
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """The whole number whose part of the range this is; with `log` the parts are alike in ratio, not in width."""
-        if not log:
-            return low + step * self._part(name, self.at(name), (high - low) // step + 1)
-        drawn = min(high, math.floor(_between(low, high + 1, self.at(name), log)))
-        self.coordinates[name] = _share(low, high + 1, drawn + 0.5, log)
-        return drawn
+        if log:
+            return min(high, math.floor(_between(low, high + 1, self.at(name), log)))
+        return low + step * math.floor(self.at(name) * ((high - low) // step + 1))
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         """The number there."""
-        self.coordinates[name] = at = self.at(name)
-        return min(high, max(low, _between(low, high, at, log)))
+        return min(high, max(low, _between(low, high, self.at(name), log)))
 
     def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Scalar:
         """The choice whose part this is."""
-        return choices[self._part(name, self.at(name), len(choices))]
+        return choices[math.floor(self.at(name) * len(choices))]
 
-    def _part(self, name: str, at: float, parts: int) -> int:
-        part = math.floor(at * parts)
-        self.coordinates[name] = (part + 0.5) / parts
-        return part
+
+class Cube:
+    """The configurations of a space as points: a coordinate for each parameter that varies.
+
+    Attributes:
+        names: Full names of the parameters, in the order of the coordinates.
+        kinds: What each is drawn from.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        varying = {full: space.parameter(full) for full in space.full_names}
+        self.kinds = {full: drawn_from(one) for full, one in varying.items() if not isinstance(one, Fixed)}
+        self.names = list(self.kinds)
+        self._decisive = [index for index, full in enumerate(self.names) if full in space.decisive]
+
+    def point(self, params: Params) -> Array:
+        """Where a configuration lies; NaN along what it lacks."""
+        found = np.full(len(self.names), np.nan)
+        for index, full in enumerate(self.names):
+            if full in params:
+                drawn = to_index(self._space.parameter(full), params[full])
+                found[index] = coordinate(self.kinds[full], drawn)
+        return found
+
+    def params(self, point: Array, given: Params | None = None) -> Params:
+        """The configuration at a point; along what it has by what is given, the point says nothing."""
+        return suggest(self._space, _Point(dict(zip(self.names, point.tolist(), strict=True))), given)
+
+    def settled(self, points: Array, given: Params | None = None) -> Array:
+        """The points of the configurations there: in the middle of each part, NaN along what they lack.
+
+        Args:
+            points: Shape (points, coordinates), each from 0 to below 1.
+            given: Values that all configurations have.
+        """
+        found = np.column_stack([_middle(kind, points[:, i]) for i, kind in enumerate(self.kinds.values())] or [points])
+        for index, at in enumerate(self.point(given or {})):
+            if not math.isnan(at):
+                found[:, index] = at
+        _, firsts, groups = np.unique(found[:, self._decisive], axis=0, return_index=True, return_inverse=True)
+        for group, first in enumerate(firsts):  # points that agree in these have the same parameters
+            params = self.params(found[first], given)
+            lacked = [index for index, full in enumerate(self.names) if full not in params]
+            found[np.ix_(groups.reshape(-1) == group, lacked)] = np.nan
+        return found
+
+
+class _Point(Place):
+    def __init__(self, coordinates: dict[str, float]) -> None:
+        self._coordinates = coordinates
+
+    def at(self, name: str) -> float:
+        return self._coordinates[name]
 
 
 class _Asked:
@@ -96,6 +141,22 @@ def coordinate(kind: BaseDistribution, drawn: Scalar) -> float:
         case CategoricalDistribution(choices=choices):
             return (choices.index(drawn) + 0.5) / len(choices)
     raise TypeError(f"no coordinate in {kind}")
+
+
+def _middle(kind: BaseDistribution, at: Array) -> Array:
+    """The middles of the parts in which coordinates lie; of a number that may be any the coordinates themselves."""
+    match kind:
+        case IntDistribution(low=low, high=high, log=True):
+            bottom, top = math.log(low), math.log(high + 1)
+            drawn = np.minimum(high, np.floor(np.exp(bottom + (top - bottom) * at)))
+            return np.asarray((np.log(drawn + 0.5) - bottom) / (top - bottom))
+        case IntDistribution(low=low, high=high, step=step):
+            parts = (high - low) // step + 1
+        case CategoricalDistribution(choices=choices):
+            parts = len(choices)
+        case _:
+            return at
+    return np.asarray((np.floor(at * parts) + 0.5) / parts)
 
 
 def _between(low: float, high: float, share: float, log: bool) -> float:

@@ -36,7 +36,6 @@ class _Part(Place):
     """One configuration of a hypercube: of each parameter a part that no other of them has."""
 
     def __init__(self, seed: int, number: int, size: int) -> None:
-        super().__init__()
         self._seed = seed
         self._cube, self._place = divmod(number, size)
         self._size = size

@@ -36,20 +36,22 @@ class GaussianProcess:
         root, half = _factor(places, values, self._lengths, self._noise)
         self._unroot = np.linalg.inv(root)
         self._weights = self._unroot.T @ half
-        self._variance = float(half @ half) / len(values)
+        self._variance = max(_JITTER, float(half @ half) / len(values))
 
     def predict(self, places: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the function, without noise.
+        """What the function may be, without noise.
 
         Args:
             places: Shape (n, coordinates).
 
         Returns:
-            Two arrays of shape (n,).
+            Its mean at each place, shape (n,), and the covariance between the places, shape (n, n).
         """
         near = _kernel(places / self._lengths, self._places / self._lengths)
-        left = np.maximum(_JITTER, 1 - ((near @ self._unroot.T) ** 2).sum(axis=1))
-        return near @ self._weights, np.sqrt(self._variance * left)
+        known = near @ self._unroot.T
+        left = _kernel(places / self._lengths, places / self._lengths) - known @ known.T
+        left[np.diag_indices_from(left)] += _JITTER
+        return near @ self._weights, self._variance * left
 
 
 def _likeliest(places: Array, values: Array) -> tuple[Array, float]:

@@ -1,21 +1,15 @@
 """Params that a Gaussian process takes for good, or does not know to be bad."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import CategoricalDistribution
 from threadpoolctl import ThreadpoolController
 
-from spaces.parameters import Fixed, Scalar
-from spaces.sampling import suggest, to_index
 from spaces.space import Space
-from studies.cube import BELOW_ONE, Place, coordinate, drawn_from
+from studies.cube import BELOW_ONE, Array, Cube
 from studies.records import Params, TrialRecord
-from studies.surrogate import Array, GaussianProcess
-
-Coordinates = Mapping[str, float]
+from studies.surrogate import GaussianProcess
 
 MOST = 100  # trials a process learns from: it takes time by their cube
 _ANYWHERE = 100  # candidates
@@ -23,32 +17,17 @@ _NEARBY = 20  # candidates about each of the best
 _BEST = 5
 _STEP = 0.1  # of a parameter's range, from one of the best to a candidate near it
 _UNKNOWN = 0.5  # where a configuration lies along a parameter that it lacks
+_TO_A_CHOICE = np.sqrt(0.5)  # so two choices are as far from each other as the ends of a range
 
 _BLAS = ThreadpoolController().select(user_api="blas")
 
 
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """A coordinate of the process: a number's, or whether a choice is the one at a place of its list."""
-
-    full: str
-    choice: int | None = None
-    choices: int = 0
-
-    def of(self, coordinates: Coordinates) -> float:
-        """Two choices are as far from each other as the ends of a range."""
-        if self.full not in coordinates:
-            return _UNKNOWN
-        at = coordinates[self.full]
-        return at if self.choice is None else math.sqrt(0.5) * (math.floor(at * self.choices) == self.choice)
-
-
 class Thompson:
-    """Thompson sampling: what each candidate may be worth is drawn by chance, and the best draw is proposed.
+    """Thompson sampling: what the candidates may be worth is drawn by chance, and the best of them is proposed.
 
     The candidates are drawn anywhere in the space and near the five trials that the process takes for the best.
     So promising regions are searched closely and unknown ones now and then, and several workers are not sent to one
-    place. The draws are independent: neighbours are compared by what each may be by itself.
+    place.
 
     Values are shown to the process by their order of magnitude below the best (-log(best - value + half the
     median)), for what separates good trials from the best matters more than how bad a bad one is.
@@ -61,14 +40,14 @@ class Thompson:
     """
 
     def __init__(self, space: Space) -> None:
-        self._space = space
-        self._kinds: dict[str, BaseDistribution] = {}
-        self._known: dict[int, tuple[Params, Coordinates]] = {}
+        self._cube = Cube(space)
+        self._is_choice = np.array([isinstance(kind, CategoricalDistribution) for kind in self._cube.kinds.values()])
+        self._known: dict[int, tuple[Params, Array]] = {}
         self._learned: tuple[Array, Array, GaussianProcess] | None = None
 
     def propose(
         self, seed: int, seen: Sequence[tuple[TrialRecord, float]], given: Params | None = None
-    ) -> list[Params]:
+    ) -> Iterator[Params]:
         """Candidates, the best draw first.
 
         Args:
@@ -77,29 +56,33 @@ class Thompson:
             given: Values that every candidate has.
         """
         rng = np.random.default_rng(seed)
-        if not seen:
-            return [params for params, _ in self._candidates([], rng, given or {})]
-        trials = [self._of_trial(record) for record, _ in seen]
-        axes = self._axes(trials)
-        places = _matrix(trials, axes)
+        trials = np.array([self._of_trial(record) for record, _ in seen]).reshape(len(seen), len(self._cube.names))
         with _BLAS.limit(limits=1):  # more threads would wait for the cores that workers train on
-            process = self._process(places, _magnitudes([value for _, value in seen]))
-            means, _ = process.predict(places)
-            best = [trials[index] for index in np.argsort(-means, kind="stable")[:_BEST]]
-            candidates = list(self._candidates(best, rng, given or {}))
-            worth = rng.normal(*process.predict(_matrix([coordinates for _, coordinates in candidates], axes)))
-        return [candidates[index][0] for index in np.argsort(-worth, kind="stable")]
+            candidates = self._ranked(trials, [value for _, value in seen], rng, given or {})
+        for point in candidates:
+            yield self._cube.params(point, given)
 
-    def _candidates(
-        self, best: Sequence[Coordinates], rng: np.random.Generator, given: Params
-    ) -> Iterator[tuple[Params, Coordinates]]:
-        """Configurations and where they lie."""
-        kept = self._coordinates(given)
-        nowhere: Coordinates = {}
-        for centre in [nowhere] * _ANYWHERE + [one for one in best for _ in range(_NEARBY)]:
-            place = _Near(centre, rng)
-            params = suggest(self._space, place, given)
-            yield params, {full: kept[full] for full in kept if full in params} | place.coordinates
+    def _ranked(self, trials: Array, values: Sequence[float], rng: np.random.Generator, given: Params) -> Array:
+        """The points of candidates, the best draw first."""
+        if not len(trials):
+            return self._candidates(trials, rng, given)
+        places = self._embedded(trials)
+        varies = np.ptp(places, axis=0) > 0
+        process = self._process(places[:, varies], _magnitudes(values))
+        means, _ = process.predict(places[:, varies])
+        candidates = self._candidates(trials[np.argsort(-means, kind="stable")[:_BEST]], rng, given)
+        may_be = process.predict(self._embedded(candidates)[:, varies])
+        worth = rng.multivariate_normal(*may_be, method="cholesky", check_valid="ignore")
+        return candidates[np.argsort(-worth, kind="stable")]
+
+    def _candidates(self, best: Array, rng: np.random.Generator, given: Params) -> Array:
+        """Points of configurations anywhere, and near the best where those have the parameter."""
+        anywhere = np.full((_ANYWHERE, best.shape[1]), np.nan)
+        centres = np.concatenate([anywhere, np.repeat(best, _NEARBY, axis=0)])
+        free, step = rng.random(centres.shape), _STEP * rng.standard_normal(centres.shape)
+        moves = rng.random(centres.shape) < _STEP  # a choice: to any, the same one included
+        near = np.where(self._is_choice, np.where(moves, free, centres), np.clip(centres + step, 0.0, BELOW_ONE))
+        return self._cube.settled(np.where(np.isnan(centres), free, near), given)
 
     def _process(self, places: Array, values: Array) -> GaussianProcess:
         """The one before, where nothing was learned since."""
@@ -110,57 +93,24 @@ class Thompson:
         self._learned = (places, values, GaussianProcess(places, values))
         return self._learned[2]
 
-    def _of_trial(self, record: TrialRecord) -> Coordinates:
+    def _of_trial(self, record: TrialRecord) -> Array:
         """Where a trial lies; kept, for its params never change."""
-        params, coordinates = self._known.get(record.number, ({}, {}))
+        params, point = self._known.get(record.number, (None, np.empty(0)))
         if params != record.params:
-            coordinates = self._coordinates(record.params)
-            self._known[record.number] = (record.params, coordinates)
-        return coordinates
+            point = self._cube.point(record.params)
+            self._known[record.number] = (record.params, point)
+        return point
 
-    def _coordinates(self, params: Params) -> Coordinates:
-        """Where a configuration lies along each parameter that varies."""
-        found = {}
-        for full, value in params.items():
-            parameter = self._space.parameter(full)
-            if not isinstance(parameter, Fixed):
-                kind = self._kinds.setdefault(full, drawn_from(parameter))
-                found[full] = coordinate(kind, to_index(parameter, value))
-        return found
-
-    def _axes(self, trials: Sequence[Coordinates]) -> list[_Axis]:
-        """Those along which trials differ, in the order of the parameters: one a number, one a choice."""
-        found = []
-        for full in dict.fromkeys(full for trial in trials for full in trial):
-            kind = self._kinds[full]
+    def _embedded(self, points: Array) -> Array:
+        """Points as the process sees them: a column a number, and one for each choice, whether it is the one."""
+        columns = [np.empty((len(points), 0))]
+        for at, kind in zip(points.T[:, :, None], self._cube.kinds.values(), strict=True):
+            seen = at
             if isinstance(kind, CategoricalDistribution):
-                found += [_Axis(full, choice, len(kind.choices)) for choice in range(len(kind.choices))]
-            else:
-                found.append(_Axis(full))
-        return [axis for axis in found if len({axis.of(trial) for trial in trials}) > 1]
-
-
-class _Near(Place):
-    """A place near another, by chance; anywhere along what the other lacks."""
-
-    def __init__(self, centre: Coordinates, rng: np.random.Generator) -> None:
-        super().__init__()
-        self._centre = centre
-        self._rng = rng
-
-    def at(self, name: str) -> float:
-        if name not in self._centre:
-            return self._rng.random()
-        return min(BELOW_ONE, max(0.0, self._centre[name] + _STEP * self._rng.standard_normal()))
-
-    def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Scalar:
-        stays = name in self._centre and self._rng.random() >= _STEP
-        return choices[self._part(name, self._centre[name] if stays else self._rng.random(), len(choices))]
-
-
-def _matrix(configurations: Sequence[Coordinates], axes: Sequence[_Axis]) -> Array:
-    rows = [[axis.of(coordinates) for axis in axes] for coordinates in configurations]
-    return np.array(rows, float).reshape(len(configurations), len(axes))
+                count = len(kind.choices)
+                seen = _TO_A_CHOICE * (np.floor(at * count) == np.arange(count))
+            columns.append(np.where(np.isnan(at), _UNKNOWN, seen))
+        return np.concatenate(columns, axis=1)
 
 
 def _magnitudes(values: Sequence[float]) -> Array:

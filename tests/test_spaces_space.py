@@ -392,3 +392,9 @@ def test_the_values_given_for_a_repeat_do_not_prove_that_it_exists(layered):
         "kind_0: exists only when layers is 1 or more (layers has no value)",
         "filters_0: exists only when layers is 1 or more (layers has no value)",
     ]
+
+
+def test_what_decides_which_parameters_exist_is_known_by_full_names(layered):
+    kinds, filters = ([f"{name}_{index}" for index in range(3)] for name in ("kind", "filters"))
+    assert layered.decisive == ["layers", *kinds, *filters]
+    assert space(rate=Float(low=0.0, high=1.0)).decisive == []

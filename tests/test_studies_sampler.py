@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from spaces.space import Space
 from studies.errors import StudyError
@@ -18,6 +19,7 @@ from studies.plan import SamplerPlan
 from studies.records import Params, TrialRecord
 from studies.sampler import Proposer, distributions, values_at_top
 from studies.spread import Spread
+from studies.surrogate import GaussianProcess
 
 LADDER = Ladder(1, 27, 3)
 PARAMETERS = {
@@ -140,6 +142,22 @@ def test_gp_keeps_what_is_given_and_learns_the_rest():
         params = proposer(PARAMETERS, "gp").propose(number, records, given={"optimizer": "adam", "dropout": 0.5})
         assert (params["optimizer"], params["dropout"]) == ("adam", 0.5)
         assert "momentum" not in params
+
+
+def test_gp_takes_one_thread_and_leaves_the_program_its_own(monkeypatch):
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    def fitting(self, *learned):
+        taken.append(threads())
+        fit(self, *learned)
+
+    taken, fit = [], GaussianProcess.__init__
+    monkeypatch.setattr(GaussianProcess, "__init__", fitting)
+    with threadpool_limits(2, user_api="blas"):
+        proposer(PLANE, "gp").propose(8, search(again_and_again(PLANE, "random"), 8, bowl))
+        assert threads() == {2}
+    assert taken == [{1}]
 
 
 def test_gp_draws_by_chance_where_all_trials_failed():
