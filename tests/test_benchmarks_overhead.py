@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from studies.plan import load_study
 from tests.benchmarks.bare import Network, make_loop
 from tests.benchmarks.epochs import Pairs, Subject
 from tests.benchmarks.overhead import TASKS, Comparison, pairs_table, prepared
@@ -99,6 +100,13 @@ def test_a_local_file_takes_the_place_of_the_data_of_search_and_models(tmp_path)
     assert source == f'data.source="{tmp_path / "images.npz"}"'
     assert all(source in subject.overrides for subject in task.subjects)
     assert dataclasses.replace(task.subjects[0], overrides=()) == TASKS["mnist"].subjects[0]
+
+
+def test_a_search_of_another_length_is_the_same_but_for_its_trials(tmp_path):
+    usual, longer = (prepared(TASKS["mnist"], None, tmp_path, trials=trials) for trials in (None, 40))
+    assert usual == TASKS["mnist"]
+    assert load_study(longer.study, longer.overrides).plan.budget.trials == 40
+    assert longer.subjects == usual.subjects
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """What toprung costs beside the training itself: one command.
 
     python -m tests.benchmarks.overhead --json results.json
-    python -m tests.benchmarks.overhead --dataset mnist --data mnist.npz --repeats 3
+    python -m tests.benchmarks.overhead --dataset mnist --data mnist.npz --trials 60 --repeats 1
 
 The first table: where the time of a real search's workers goes, from each one's first job to the end of the search.
 All but training and validation steps is overhead. A program's first call traces it; what that takes longer
@@ -126,8 +126,10 @@ def _shares(values: Sequence[float]) -> str:
     return f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
-def prepared(task: Task, file: Path | None, folder: Path, images: int = _IMAGES) -> Task:
-    """The task with at most so many images of a local file as its data."""
+def prepared(task: Task, file: Path | None, folder: Path, images: int = _IMAGES, trials: int | None = None) -> Task:
+    """The task with at most so many images of a local file as its data, and so many trials."""
+    if trials is not None:
+        task = replace(task, overrides=(*task.overrides, f"budget.trials={trials}"))
     if file is None:
         return task
     arrays = np.load(file)
@@ -144,7 +146,7 @@ def main() -> None:
     searches: list[Search] = []
     comparisons: list[Comparison] = []
     with tempfile.TemporaryDirectory(prefix="toprung-benchmark-") as name:
-        task = prepared(TASKS[arguments.dataset], arguments.data, Path(name), arguments.images)
+        task = prepared(TASKS[arguments.dataset], arguments.data, Path(name), arguments.images, arguments.trials)
         for _ in range(arguments.repeats):
             searches.append(searched(task, arguments.workers))
             print(spending_table(searches), f"load {searches[-1].load_average:.1f}", sep="\n", file=sys.stderr)
@@ -169,6 +171,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", choices=TASKS, default="digits")
     parser.add_argument("--data", type=Path, help="a local .npz file of the data set")
     parser.add_argument("--images", type=int, default=_IMAGES, help="of that file that are used, validation included")
+    parser.add_argument("--trials", type=int, help="of the search; those of `digits` or 12 of `mnist` by default")
     parser.add_argument("--workers", type=int, help="of the search; one a core by default")
     parser.add_argument("--repeats", type=int, default=3, help="searches, and processes a model")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every figure, with machine and versions")
