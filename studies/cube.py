@@ -27,7 +27,7 @@ class Place(ABC):
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """The whole number whose part of the range this is; with `log` the parts are alike in ratio, not in width."""
         if log:
-            return min(high, math.floor(_between(low, high + 1, self.at(name), log)))
+            return min(high, max(low, math.floor(_between(low, high + 1, self.at(name), log))))
         return low + step * math.floor(self.at(name) * ((high - low) // step + 1))
 
     def suggest_float(
@@ -148,7 +148,7 @@ def _middle(kind: BaseDistribution, at: Array) -> Array:
     match kind:
         case IntDistribution(low=low, high=high, log=True):
             bottom, top = math.log(low), math.log(high + 1)
-            drawn = np.minimum(high, np.floor(np.exp(bottom + (top - bottom) * at)))
+            drawn = np.clip(np.floor(np.exp(bottom + (top - bottom) * at)), low, high)  # exp(log(5)) is below 5
             return np.asarray((np.log(drawn + 0.5) - bottom) / (top - bottom))
         case IntDistribution(low=low, high=high, step=step):
             parts = (high - low) // step + 1

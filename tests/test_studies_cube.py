@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spaces.space import Space
-from studies.cube import Cube
+from studies.cube import BELOW_ONE, Cube
 
 SPACE = Space.model_validate(
     {
@@ -64,6 +64,19 @@ def test_nothing_that_varies_is_a_cube_of_no_coordinates():
     cube = Cube(Space.model_validate({"model": "mlp", "parameters": {"units": {"type": "fixed", "value": 8}}}))
     assert cube.settled(np.empty((3, 0))).shape == (3, 0)
     assert cube.params(np.empty(0)) == {"units": 8}
+
+
+def test_both_ends_of_the_cube_are_within_the_ranges():
+    ints = {f"from_{low}": {"type": "int", "low": low, "high": 10 * low, "log": True} for low in range(1, 40)}
+    floats = {f"to_{low}": {"type": "float", "low": 0.1 * low, "high": 0.3 * low, "log": True} for low in range(1, 40)}
+    space = Space.model_validate({"model": "mlp", "parameters": {**ints, **floats}})
+    cube = Cube(space)
+    ends = np.stack([np.zeros(len(cube.names)), np.full(len(cube.names), BELOW_ONE)])
+    settled = cube.settled(ends)
+    for end, point in zip(ends, settled, strict=True):
+        params = cube.params(end)
+        assert space.problems_with(params) == []
+        assert cube.point(params) == pytest.approx(point)
 
 
 def test_ends_of_ranges_lie_in_the_cube_and_parts_have_their_middles():
