@@ -9,8 +9,9 @@ import postgres as servers
 import pytest
 
 # What JAX compiles serves all tests of a run, and none of another: compiling took half of the time.
-_compiled = TemporaryDirectory(prefix="toprung-tests-compiled-")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _compiled.name)
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = TemporaryDirectory(prefix="toprung-tests-compiled-")  # pytest's own; its processes get it from there
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU's usual one is not good to five digits
 
