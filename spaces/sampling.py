@@ -46,13 +46,12 @@ def suggest(space: Space, trial: Trial, given: Params | None = None) -> Params:
 def draw(trial: Trial, full: str, parameter: Parameter) -> Scalar:
     """A value of one parameter."""
     if is_indexed(parameter):
-        values = parameter.grid() or ()
-        return values[trial.suggest_int(full, 0, len(values) - 1)]
+        return from_index(parameter, trial.suggest_int(full, 0, len(parameter.grid() or ()) - 1))
     match parameter:
         case Int(low=low, high=high, step=step, log=log):
-            return _mirrored(parameter, trial.suggest_int(full, low, high, step=step or 1, log=log))
+            return from_index(parameter, trial.suggest_int(full, low, high, step=step or 1, log=log))
         case Float(low=low, high=high, log=log):
-            return _mirrored(parameter, trial.suggest_float(full, low, high, log=log))
+            return from_index(parameter, trial.suggest_float(full, low, high, log=log))
         case Categorical(choices=choices):
             chosen = trial.suggest_categorical(full, choices)
             assert chosen is not None
