@@ -2,6 +2,7 @@
 
 import random
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -115,6 +116,16 @@ class Ladder:
         filled = tuple(accumulate(self.quota))
         return bisect_right(filled, number % filled[-1])
 
+    def least(self, bracket: int, rung: int) -> int:
+        """Arrivals at a rung, given by its index, before anyone goes up by the rule.
+
+        As many as the factor; at the third rung of the first bracket twice as many less one, just before there is a
+        second place: the first trial stands there without having earned it, and what goes on from there trains for
+        most of its epochs and, once complete, is outranked by nothing that isn't.
+        """
+        factor = self.reduction_factor
+        return 2 * factor - 1 if bracket == 0 and rung == AHEAD else factor
+
     def forecast(self, trials: int, *, stopping: bool = False) -> Forecast:
         """What `trials` trials cost if none of them fails.
 
@@ -122,9 +133,9 @@ class Ladder:
         so that nothing is learned. A sampler that learns sends more trials up.
 
         Worst case: each trial that arrives at a rung is better than all before it. Of n arrivals
-        n - reduction_factor + 1 then go up, since the rule first allows one promotion at the
-        reduction_factor-th arrival and at most one more with each that follows; at least one does, as a
-        bracket completes a trial in the end. The study's first trial passes two rungs besides.
+        n - least + 1 then go up, since the rule first allows one promotion at the arrival of that number
+        (see `least`) and at most one more with each that follows; at least one does, as a bracket
+        completes a trial in the end. The study's first trial passes two rungs besides.
 
         Args:
             trials: Trials of the whole study.
@@ -153,8 +164,9 @@ class Ladder:
             expected, worst = _mean_stopping(trials, len(rungs), self.reduction_factor), (trials,) * len(rungs)
         else:
             ahead = AHEAD if bracket == 0 else 0
-            expected = _mean_promoting(trials, len(rungs), self.reduction_factor, ahead)
-            worst = _worst(trials, len(rungs), self.reduction_factor, ahead)
+            least = [self.least(bracket, rung) for rung in range(len(rungs))]
+            expected = _mean_promoting(trials, least, self.reduction_factor, ahead)
+            worst = _worst(trials, least, ahead)
         return BracketForecast(
             bracket=bracket,
             rungs=rungs,
@@ -166,31 +178,31 @@ class Ladder:
         )
 
 
-def _worst(trials: int, rungs: int, reduction_factor: int, ahead: int) -> tuple[int, ...]:
+def _worst(trials: int, least: Sequence[int], ahead: int) -> tuple[int, ...]:
     arrivals = [trials]
-    for index in range(rungs - 1):
-        promotions = arrivals[-1] - reduction_factor + 1 + (index < ahead)
+    for index, needed in enumerate(least[:-1]):
+        promotions = arrivals[-1] - needed + 1 + (index < ahead)
         arrivals.append(max(promotions, min(1, trials)))
     return tuple(arrivals)
 
 
-def _mean_promoting(trials: int, rungs: int, reduction_factor: int, ahead: int) -> tuple[float, ...]:
+def _mean_promoting(trials: int, least: Sequence[int], reduction_factor: int, ahead: int) -> tuple[float, ...]:
     if trials > _MANY:  # shares hardly change any more
-        return tuple(n * trials / _MANY for n in _mean_promoting(_MANY, rungs, reduction_factor, ahead))
+        return tuple(n * trials / _MANY for n in _mean_promoting(_MANY, least, reduction_factor, ahead))
     draws = max(4, min(200, 20_000 // max(trials, 1)))
     rng = random.Random(0)
-    totals = [0] * rungs
+    totals = [0] * len(least)
     for _ in range(draws):
         arrivals = trials
-        for index in range(rungs):
+        for index, needed in enumerate(least):
             totals[index] += arrivals
-            arrivals = max(_promotions(arrivals, reduction_factor, rng, index < ahead), min(1, trials))
+            going_up = _promotions(arrivals, Rung(reduction_factor, needed), rng, index < ahead)
+            arrivals = max(going_up, min(1, trials))
     return tuple(total / draws for total in totals)
 
 
-def _promotions(arrivals: int, reduction_factor: int, rng: random.Random, first_in_any_case: bool) -> int:
-    """How many of so many arrivals in random order go up, each as soon as it may."""
-    rung = Rung(reduction_factor)
+def _promotions(arrivals: int, rung: Rung, rng: random.Random, first_in_any_case: bool) -> int:
+    """How many of so many arrivals in random order go up from a rung, each as soon as it may."""
     promoted = {0} if first_in_any_case and arrivals else set()
     for number in range(arrivals):
         rung.arrive((rng.random(), number))

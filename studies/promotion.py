@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from studies.errors import StudyError
 from studies.ladder import AHEAD, Ladder
 from studies.records import Direction, TrialRecord
-from studies.rung import Key, Rung
+from studies.rung import Key, Rung, places
 
 Verdict = Literal["promoted", "complete", "paused", "pruned", "failed"]
 
@@ -33,7 +33,8 @@ class Promotion:
 
     The first trial of a study goes on to the third rung in any case. It is the middle of the space, or what the user
     knows to be good, and all others are measured by it; by the rule alone as many trials as the factor's square would
-    be begun, and judged by their first epochs, before one of them is trained that far.
+    be begun, and judged by their first epochs, before one of them is trained that far. The third rung then lets nobody
+    up before a few more have arrived (`Ladder.least`).
 
     The same calls give the same answers, and the order in which trials arrived leaves no trace: what
     may go up follows from who has arrived where and who has gone on. So a search that is rebuilt from
@@ -49,7 +50,10 @@ class Promotion:
         self._ladder = ladder
         self._sign = -1.0 if direction == "maximize" else 1.0
         self._epochs = [ladder.rungs(bracket) for bracket in range(ladder.brackets)]
-        self._rungs = [[Rung(ladder.reduction_factor) for _ in epochs[:-1]] for epochs in self._epochs]
+        self._rungs = [
+            [Rung(ladder.reduction_factor, ladder.least(bracket, rung)) for rung in range(len(epochs) - 1)]
+            for bracket, epochs in enumerate(self._epochs)
+        ]
         self._numbers: set[int] = set()  # every trial that was ever added
         self._running: dict[int, _Place] = {}  # by number; the rung a trial is on its way to
         self._paused: dict[int, _Place] = {}  # by number; the rung a trial stands on
@@ -275,13 +279,14 @@ def _verdict(
     bracket = _bracket(trial, ladder)
     competitors = _competitors(rivals, direction, epochs)
     numbers = [number for number, _ in competitors]
-    places = 0 if epochs == ladder.max_resource else len(competitors) // ladder.reduction_factor
+    rung, top = ladder.rungs(bracket).index(epochs), epochs == ladder.max_resource
+    going_up = 0 if top else places(len(competitors), ladder.reduction_factor, ladder.least(bracket, rung))
     return RungVerdict(
         bracket=bracket,
-        rung=ladder.rungs(bracket).index(epochs),
+        rung=rung,
         epochs=epochs,
         value=trial.rungs.get(epochs, math.nan),
-        cutoff=competitors[places - 1][1] if places else None,
+        cutoff=competitors[going_up - 1][1] if going_up else None,
         rank=numbers.index(trial.number) + 1 if trial.number in numbers else None,
         competitors=competitors,
         verdict=_standing(trial, epochs) if last else "promoted",

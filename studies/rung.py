@@ -12,12 +12,17 @@ class Rung:
     The best floor(n / reduction_factor) of the n that arrived may go up, wherever the others have gone
     since: places taken by promoted trials stay taken.
 
+    Args:
+        reduction_factor: One in so many goes up.
+        least: Arrivals before which nobody does; at least the factor.
+
     Source:
         Li et al. (2020), "A System for Massively Parallel Hyperparameter Tuning", algorithm 2.
     """
 
-    def __init__(self, reduction_factor: int) -> None:
+    def __init__(self, reduction_factor: int, least: int = 0) -> None:
         self._reduction_factor = reduction_factor
+        self._least = least
         self._ranking: list[Key] = []
         self._waiting: list[Key] = []  # a heap; those in _gone are taken off when they come to its top
         self._gone: set[int] = set()
@@ -42,12 +47,12 @@ class Rung:
         return next((key for key in self._waiting if key[1] == number and number not in self._gone), None)
 
     def promotable(self) -> Key | None:
-        """The best trial that waits, if it is among the best floor(n / reduction_factor) that arrived."""
+        """The best trial that waits, if it has a place above."""
         best = self.best()
         return best if best is not None and self._has_a_place(best) else None
 
     def candidates(self) -> list[Key]:
-        """All that wait and are among the best floor(n / reduction_factor) that arrived, the best first."""
+        """All that wait and have a place above, the best first."""
         found: list[Key] = []
         heads = [(key, 0) for key in self._waiting[:1]]  # of the branches of the heap that aren't looked at yet
         while heads and self._has_a_place(heads[0][0]):
@@ -59,4 +64,9 @@ class Rung:
         return found
 
     def _has_a_place(self, key: Key) -> bool:
-        return bisect_left(self._ranking, key) < len(self._ranking) // self._reduction_factor
+        return bisect_left(self._ranking, key) < places(len(self._ranking), self._reduction_factor, self._least)
+
+
+def places(arrivals: int, reduction_factor: int, least: int = 0) -> int:
+    """How many of those that arrived at a rung may go up; see `Rung`."""
+    return arrivals // reduction_factor if arrivals >= least else 0

@@ -48,6 +48,20 @@ def test_the_first_trial_of_a_study_goes_on_to_the_third_rung_whatever_it_is_wor
     assert promotion.take() is None
 
 
+@pytest.mark.parametrize(("factor", "arrivals"), [(2, 3), (3, 5), (4, 7)])
+def test_nobody_goes_up_from_the_third_rung_of_the_first_bracket_before_twice_the_factor_less_one(factor, arrivals):
+    ladder, best = Ladder(1, factor**3, factor), arrivals - 1
+    third = ladder.rungs(0)[2]
+    records = [
+        TrialRecord(number, "paused", bracket=0, epochs=third, rungs=dict.fromkeys(ladder.rungs(0)[:3], 0.1 * number))
+        for number in range(arrivals)
+    ]
+    assert Promotion.rebuild(ladder, "maximize", records[:best]).take() is None
+    assert Promotion.rebuild(ladder, "maximize", records).take() == (best, third, ladder.max_resource)
+    assert explain(records[:best], ladder, "maximize", 0)[-1].cutoff is None
+    assert explain(records, ladder, "maximize", 0)[-1].cutoff == 0.1 * best
+
+
 def test_the_place_that_the_first_trial_did_not_need_is_still_there():
     promotion = Promotion(SMALL, "maximize")
     arrive_all(promotion, [0.1])
