@@ -16,7 +16,7 @@ from studies.sampler import Proposer
 _MISSES = 4  # draws of the sampler for other structures until a cohort goes without more trials
 _TOGETHER_AGAIN = 1  # deaths of workers that a trial may have seen and still be trained with others
 
-Left = Callable[[int, str], bool]
+Left = Callable[[int], bool]
 
 
 class Kind(NamedTuple):
@@ -72,7 +72,7 @@ class Agenda:
         self._rule = rule
         self._proposer = proposer
         self._recipe = recipe
-        self._structures: dict[int, str] = {}
+        self._keys: dict[int, tuple[str, str]] = {}  # by number: the structure and the trace
         steps = rule.under_way()
         self._waiting = deque(step for step in steps if logbook.flights[step.number].epochs)
         self._new = [step for step in steps if not logbook.flights[step.number].epochs]
@@ -94,7 +94,7 @@ class Agenda:
 
         Args:
             size: Trials that it may hold.
-            left: Whether a trial, by its number and structure, is better left to another worker for now.
+            left: Whether a trial, by its number, is better left to another worker for now.
             ahead: New trials to choose among, if all that come before are left to others.
         """
         lead = self._lead(left, ahead)
@@ -118,9 +118,17 @@ class Agenda:
 
     def structure(self, number: int) -> str:
         """The key of the compiled program that a trial needs."""
-        if number not in self._structures:
-            self._structures[number] = self._structure_of(self._logbook.flights[number].record.params)
-        return self._structures[number]
+        return self._keys_of(number)[0]
+
+    def trace(self, number: int) -> str:
+        """The key of that program's trace, which others may share."""
+        return self._keys_of(number)[1]
+
+    def _keys_of(self, number: int) -> tuple[str, str]:
+        if number not in self._keys:
+            params = {**self._recipe.defaults, **self._logbook.flights[number].record.params}
+            self._keys[number] = self._recipe.structure(params), self._recipe.trace(params)
+        return self._keys[number]
 
     def _structure_of(self, params: Params) -> str:
         return self._recipe.structure({**self._recipe.defaults, **params})
@@ -141,7 +149,7 @@ class Agenda:
         return [*candidates, *self._new, *self._waiting][0]
 
     def _mine(self, steps: Sequence[Step], left: Left) -> list[Step]:
-        return [step for step in steps if not left(step.number, self.structure(step.number))]
+        return [step for step in steps if not left(step.number)]
 
     def _kind(self, step: Step) -> Kind:
         alone = self._logbook.flights[step.number].deaths > _TOGETHER_AGAIN

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from search.errors import SearchError
 
+Part = bytes | memoryview
+
 _TEMPORARY = ".tmp-"  # in the names of files that are being written, of reports too
 
 
 class Blobs(Protocol):
     """Bytes by key. A key is a relative path with forward slashes."""
 
-    def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
-        """Keep `data` under `key`, whole or not at all; with `durable` also through a power cut."""
+    def put(self, key: str, *parts: Part, durable: bool = False) -> None:
+        """Keep bytes, part after part, under `key`, all or none; with `durable` also through a power cut."""
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`; KeyError if there are none."""
@@ -51,9 +53,9 @@ class FolderBlobs:
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
 
-    def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
-        """Keep `data` under `key`."""
-        write_atomically(self._path(key), data, durable=durable)
+    def put(self, key: str, *parts: Part, durable: bool = False) -> None:
+        """Keep bytes under `key`."""
+        write_atomically(self._path(key), *parts, durable=durable)
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`."""
@@ -108,8 +110,8 @@ def open_blobs(address: dict[str, str]) -> Blobs:
     return FolderBlobs(Path(address["path"]))
 
 
-def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Replace a file by `data`: a reader, or a crash, finds the old bytes or the new, never a mixture.
+def write_atomically(path: Path, *parts: Part, durable: bool = False) -> None:
+    """Replace a file by bytes, part after part: a reader, or a crash, finds the old or the new, never a mixture.
 
     Raises:
         SearchError: The disk is full or the folder can't be written (exit code 3).
@@ -121,7 +123,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
         raise _cannot_write(path, error) from error
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(parts)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

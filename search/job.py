@@ -21,7 +21,7 @@ from search.devices import (
 )
 from search.errors import SearchError
 from search.messages import Refused, Workload
-from search.models import OF_HYPERMODELS, is_custom
+from search.models import OF_HYPERMODELS, is_custom, is_width
 from search.pool import KERAS_WORKER, Pool, Post, SubprocessWorker, Worker
 from search.recipe import Recipe, trial_folder
 from search.signals import StopRequest
@@ -94,7 +94,7 @@ class Job:
     @property
     def recipe(self) -> Recipe:
         """From a trial to a worker's task."""
-        return make_recipe(self.loaded)
+        return make_recipe(self.loaded, self.options.backend)
 
 
 @contextmanager
@@ -192,13 +192,14 @@ def _refuse_unusable_model(pool: Pool) -> None:
         raise SearchError(event.message)
 
 
-def make_recipe(loaded: LoadedStudy) -> Recipe:
-    """How the params of a study's trials become tasks for workers."""
+def make_recipe(loaded: LoadedStudy, backend: str = "tensorflow") -> Recipe:
+    """How the params of a study's trials become tasks for workers of a backend."""
     space, plan = loaded.space, loaded.plan
     kept = set(OF_HYPERMODELS) if space.is_hypermodel else None
     return Recipe(
         defaults=plan.training.model_dump(exclude_none=True, include=kept),
         structure=lambda params: _structure(space, params),
+        trace=lambda params: _trace(space, params, backend),
         seed=plan.sampler.seed,
         seeds=plan.objective.seeds,
         record=plan.record.every if plan.record else 0,
@@ -284,6 +285,12 @@ def _begun(store: Store, loaded: LoadedStudy, splits: SearchSplits) -> OpenStudy
 def _structure(space: Space, params: Params) -> str:
     """Equal where one compiled program serves: equal structural params, and the same scalar ones present."""
     return json.dumps([space.structural(params), sorted(space.scalar(params))], sort_keys=True)
+
+
+def _trace(space: Space, params: Params, backend: str) -> str:
+    """Equal where one trace serves: under TensorFlow also networks that differ in widths; see `search.programs`."""
+    shared = backend == "tensorflow" and not is_custom(space.model) and params.get("jit_compile") is not True
+    return _structure(space, {name: value for name, value in params.items() if not (shared and is_width(name))})
 
 
 def _where(slots: Sequence[Slot]) -> str:

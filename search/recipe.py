@@ -18,6 +18,7 @@ class Recipe:
     Attributes:
         defaults: The plan's training section.
         structure: From all of a task's params to the key of its compiled program.
+        trace: The same for what such a program is made of by tracing, which programs of other widths may share.
         seed: The study's; a trial's follows from it and its number.
         seeds: Trainings of a trial.
         record: Steps from one that is recorded to the next; 0 for no recording.
@@ -25,6 +26,7 @@ class Recipe:
 
     defaults: Mapping[str, Any]
     structure: Callable[[Params], str]
+    trace: Callable[[Params], str]
     seed: int
     seeds: int = 1
     record: int = 0

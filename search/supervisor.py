@@ -48,7 +48,7 @@ class _Desk:
     heard: float = field(default_factory=time.monotonic)
     epochs: int = 0  # of this job, all its trials together
     makes_program: bool = False  # this job does
-    structures: set[str] = field(default_factory=set)  # whose programs it has compiled
+    traces: set[str] = field(default_factory=set)  # that it has made
     cohort: int = 1  # trials that it takes together
     ready: bool = False
     failed_starts: int = 0  # in a row, of this slot's workers
@@ -134,13 +134,14 @@ class Supervisor:
         if len(self._desks) > 1 and all(desk.job for desk in self._desks.values()):
             self._agenda.prepare()  # one worker alone had better wait for what its job will teach the sampler
 
-    def _left_to_another(self, slot: int, number: int, structure: str) -> bool:
-        """Whether a trial better waits for a worker that has its program than have it made once more.
+    def _left_to_another(self, slot: int, number: int) -> bool:
+        """Whether a trial better waits for a worker that has its program's trace than have it made once more.
 
         It does while that worker will be free sooner than the program is made, and not longer than that in all.
         """
-        others = [desk for other, desk in self._desks.items() if other != slot and structure in desk.structures]
-        if structure in self._desks[slot].structures or not others:
+        trace = self._agenda.trace(number)
+        others = [desk for other, desk in self._desks.items() if other != slot and trace in desk.traces]
+        if trace in self._desks[slot].traces or not others:
             return False
         seconds = _typical(self._program_seconds)
         if min(self._seconds_left(desk) for desk in others) > seconds:
@@ -158,11 +159,12 @@ class Supervisor:
 
     def _give(self, slot: int, steps: list[Step]) -> None:
         desk, records = self._desks[slot], [self._logbook.flights[step.number].record for step in steps]
-        structure, to_epoch = self._agenda.structure(steps[0].number), steps[0].to_epoch
+        structure, trace = self._agenda.structure(steps[0].number), self._agenda.trace(steps[0].number)
+        to_epoch = steps[0].to_epoch
         job = TrainJob(structure=structure, tasks=[self._recipe.task(record) for record in records], to_epoch=to_epoch)
         desk.job, desk.steps, desk.given, desk.epochs = job, steps, time.monotonic(), 0
-        desk.heard, desk.makes_program = desk.given, structure not in desk.structures
-        desk.structures.add(structure)
+        desk.heard, desk.makes_program = desk.given, trace not in desk.traces
+        desk.traces.add(trace)
         for record in records:
             self._waiting_since.pop(record.number, None)
             self._observe(

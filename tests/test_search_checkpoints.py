@@ -1,3 +1,4 @@
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -6,7 +7,12 @@ from search.checkpoints import Checkpoints
 from search.errors import SearchError
 from search.progress import Progress, best_epoch
 
-STATE = [np.arange(6, dtype=np.float32).reshape(2, 3), np.int64(7) * np.ones((), np.int64)]
+STATE = [
+    np.arange(6, dtype=np.float32).reshape(2, 3),
+    np.arange(6, dtype=np.float32).reshape(2, 3).T,  # lies otherwise in memory
+    np.int64(7) * np.ones((), np.int64),
+    np.ones(3, ml_dtypes.bfloat16),
+]
 WEIGHTS = [np.ones((2, 3), np.float32)]
 
 

@@ -138,13 +138,14 @@ class Desk:
     """An agenda, and trials that arrive at their rungs, the later ones with the better values."""
 
     def __init__(self, logbook, loaded):
-        self.plan, self.logbook, self.recipe = loaded.plan, logbook, make_recipe(loaded)
+        self.plan, self.logbook = loaded.plan, logbook
+        self.recipe = make_recipe(loaded, "jax")  # under which networks of other widths share no trace
         ladder = self.plan.hyperband.ladder
         self.rule = Promotion.rebuild(ladder, "maximize", logbook.records)
         self.proposer = Proposer(loaded.space, self.plan.sampler, "maximize", ladder)
         self.agenda = Agenda(logbook, self.plan, self.rule, self.proposer, self.recipe)
 
-    def next(self, size=1, left=lambda number, structure: False, ahead=1):
+    def next(self, size=1, left=lambda number: False, ahead=1):
         return self.agenda.next(size, left, ahead)
 
     def train(self, steps):
@@ -198,14 +199,14 @@ def test_trials_that_may_go_up_go_together(make_desk):
 def test_what_is_left_to_another_worker_waits_while_there_is_something_else(make_desk):
     desk = make_desk("a")
     desk.train(desk.next(size=6))
-    left = [desk.next(left=lambda number, structure: number == 5) for _ in range(3)]
+    left = [desk.next(left=lambda number: number == 5) for _ in range(3)]
     assert left == [[(4, 1, 3)], [(0, 1, 3)], [(6, 0, 1)]]
-    assert desk.next(left=lambda number, structure: True) == [(5, 1, 3)]
+    assert desk.next(left=lambda number: True) == [(5, 1, 3)]
 
 
 def test_new_trials_are_looked_through_for_one_that_is_not_left_to_another_worker(make_desk):
     desk = make_desk("a")
-    assert desk.next(left=lambda number, structure: number != 2, ahead=3) == [(2, 0, 1)]
+    assert desk.next(left=lambda number: number != 2, ahead=3) == [(2, 0, 1)]
     assert [desk.next() for _ in range(3)] == [[(0, 0, 1)], [(1, 0, 1)], [(3, 0, 1)]]
 
 
@@ -313,7 +314,7 @@ def test_a_large_network_s_first_epoch_is_not_taken_for_the_making_of_its_progra
     now = 100.0
     monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
     worker = search._desks[0]
-    search._give(0, search._agenda.next(1, lambda number, structure: False, ahead=1))
+    search._give(0, search._agenda.next(1, lambda number: False, ahead=1))
     now = 112.0
     search._learn_times(worker, 11.9)
     assert list(search._program_seconds) == [0.5]

@@ -134,6 +134,30 @@ def test_convolutions_in_groups_stay_keras_s():
     assert not has_free_widths(model)
 
 
+@pytest.mark.parametrize("penalty", [{"l1": 0.01}, {"l2": 0.02}, {"l1": 0.01, "l2": 0.02}], ids=str)
+def test_a_penalty_in_a_kernel_is_keras_s(penalty):
+    def found(kernels):
+        scalars, layer = Scalars.variable(penalty), keras.layers.Dense(4, kernel_initializer=start)
+        scalars.penalise(layer, **{name: name for name in penalty})
+        model = keras.Sequential([keras.Input((3,)), layer])
+        model.compile(optimizer="sgd", loss="mse")
+        model.optimizer.build(model.trainable_variables)
+        if kernels:
+            use_kernels(model)
+        with tf.GradientTape() as tape:
+            (loss,) = model.losses
+        return [loss, tape.gradient(loss, layer.kernel.value)]
+
+    draws = np.random.default_rng(0).normal(size=(3, 4))
+    draws[0, 0] = 0  # where the slope of the absolute value is none
+
+    def start(shape, dtype=None):
+        return keras.ops.convert_to_tensor(draws, dtype)
+
+    for ours, keras_own in zip(found(True), found(False), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-6)
+
+
 def test_gradients_pass_what_dropout_lets_pass():
     params = {"dropout": 0.5, "units": 8}
     model = build("mlp", params, (6,), "float32", 2, 1.0, 0.0, Scalars.variable(params))

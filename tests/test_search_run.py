@@ -237,6 +237,23 @@ def test_seeds_reach_the_workers_and_retraining_takes_one_at_a_time(tmp_path):
     assert {task.seeds for task in again} == {1}
 
 
+@pytest.mark.parametrize(
+    ("backend", "other", "shared"),
+    [
+        ("tensorflow", {"units": 32}, True),
+        ("tensorflow", {"units": 32, "learning_rate": 0.1}, True),
+        ("tensorflow", {"optimizer": "sgd"}, False),
+        ("tensorflow", {"units": 32, "jit_compile": True}, False),
+        ("jax", {"units": 32}, False),
+    ],
+    ids=str,
+)
+def test_under_tensorflow_networks_that_differ_in_widths_share_a_trace(tmp_path, backend, other, shared):
+    recipe = make_recipe(load_study(str(make_study(tmp_path))), backend)
+    params = {"units": 64, "optimizer": "adam", "learning_rate": 0.01, "jit_compile": other.get("jit_compile", False)}
+    assert (recipe.trace(params) == recipe.trace(params | other)) == shared
+
+
 def test_a_grid_ends_when_it_is_exhausted(tmp_path):
     space = 'model = "mlp"\n[parameters]\nunits = { type = "ordinal", choices = [32, 64, 128] }\n'
     space += "learning_rate = { type = 'categorical', choices = [0.1, 0.01] }\n"

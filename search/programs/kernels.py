@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from search.optimizers import VariableRMSprop, VariableSGD
-from search.scalars import VariableDropout
+from search.scalars import VariableDropout, VariablePenalty
 
 _ALGORITHM = tf.random.Algorithm.AUTO_SELECT.value  # as in tf.random.stateless_uniform, which Keras calls
 
@@ -30,6 +30,9 @@ def use_kernels(model: keras.Model) -> None:
 
 
 def _use_in_layer(layer: Any) -> None:
+    for weight in layer.weights:
+        if type(weight.regularizer) is VariablePenalty:
+            weight.regularizer = _Penalty(weight.regularizer.l1, weight.regularizer.l2)
     kind = type(layer)
     if kind is VariableDropout:
         layer.__dict__["call"] = partial(_drop, layer)
@@ -200,6 +203,26 @@ def _drop(layer: VariableDropout, inputs: Any, training: bool = False) -> Any:
 def _scaled(x: tf.Tensor, factors: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
     """A product of equal shapes; TensorFlow's own gradient looks for what was broadcast, at each step."""
     return x * factors, lambda gradient: (gradient * factors, None)
+
+
+class _Penalty(VariablePenalty):
+    """A penalty whose gradient isn't first stretched over the weights, as TensorFlow's of a sum is."""
+
+    def __call__(self, x: Any) -> tf.Tensor:
+        weights = tf.convert_to_tensor(x)
+        sums = ((self.l1, _absolute_sum), (self.l2, _square_sum))
+        terms = [tf.cast(rate, weights.dtype) * sum_of(weights) for rate, sum_of in sums if rate is not None]
+        return tf.add_n(terms)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _absolute_sum(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    return tf.reduce_sum(tf.abs(x)), lambda gradient: gradient * tf.sign(x)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _square_sum(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    return tf.reduce_sum(tf.square(x)), lambda gradient: (2 * gradient) * x
 
 
 def _uniform(shape: tf.Tensor, seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
