@@ -196,7 +196,7 @@ def _kind(declared: str | None, values: Sequence[Scalar]) -> str:
         if declared == "float" or float in kinds:
             return "float64"
         if declared == "int" or int in kinds:
-            return "Int64"
+            return "Int64" if all(-(2**63) <= int(value) < 2**63 for value in values) else "object"
     if kinds == {bool}:
         return "boolean"
     return "str" if kinds <= {str} else "object"

@@ -111,7 +111,7 @@ def _packed(meta: dict[str, Any], tensors: Tensors) -> list[Part]:
     An npz archive would do, and take ten times as long: an epoch may be over in five milliseconds.
     """
     head = {"meta": meta, "tensors": [[_name(tensor.dtype), tensor.shape] for tensor in tensors]}
-    parts = [json.dumps(head).encode() + b"\n", *(_bytes(tensor) for tensor in tensors)]
+    parts: list[Part] = [json.dumps(head).encode() + b"\n", *(_bytes(tensor) for tensor in tensors)]
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)

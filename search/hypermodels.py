@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from search.errors import SearchError
 from search.messages import Workload
 from search.metrics import metrics_for
-from search.models.hypermodel import Built, build_hypermodel, find_hypermodel
+from search.models.fitness import NOT_FOR_OWN_FIT
+from search.models.hypermodel import Built, build_hypermodel, find_hypermodel, has_own_fit
 from search.models.parts import Task
 from search.own_fit import OwnFit
 from search.programs import Program
@@ -21,11 +23,12 @@ class Hypermodels:
     """Builds a hypermodel again and again, and notes what it asks for that its space has not.
 
     Raises:
-        SearchError: It cannot be imported.
+        SearchError: It cannot be imported, or its own `fit` can't train what the study asks for.
     """
 
     def __init__(self, workload: Workload) -> None:
-        find_hypermodel(workload.model)
+        if has_own_fit(find_hypermodel(workload.model)) and not workload.own_fit:
+            raise SearchError(NOT_FOR_OWN_FIT)
         self._workload = workload
         self._built: list[Built] = []
         self._told: set[str] = set()

@@ -241,6 +241,7 @@ def workload(loaded: LoadedStudy, splits: SearchSplits, blobs: Blobs, slots: Seq
         early_stopping=loaded.plan.early_stopping,
         plateau=loaded.plan.plateau,
         paths=[str(loaded.path.parent.absolute()), str(Path.cwd())],
+        own_fit=objective.seeds == 1 and loaded.plan.record is None,
     )
 
 

@@ -34,6 +34,7 @@ class Workload(_Message):
         early_stopping: When a trial ends before its last epoch; None for never.
         plateau: When its learning rate is reduced; None for never.
         paths: Folders where a user's own module may be found.
+        own_fit: Whether a hypermodel may train by a `fit` of its own, which has one seed and records nothing.
     """
 
     type: Literal["workload"] = "workload"
@@ -50,6 +51,7 @@ class Workload(_Message):
     early_stopping: EarlyStopping | None = None
     plateau: Plateau | None = None
     paths: list[str] = []
+    own_fit: bool = True
 
 
 class Task(_Message):

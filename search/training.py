@@ -39,6 +39,7 @@ from search.messages import (
 from search.metrics import metrics_for, probabilities
 from search.models import build, export, is_custom, is_hypermodel, is_width
 from search.models.custom import import_function
+from search.models.fitness import NOT_FOR_OWN_FIT
 from search.programs import (
     COHORT,
     VALIDATION_BATCH,
@@ -150,8 +151,8 @@ class KerasTrainer:
         """
         try:
             self._train_cohort(self._machine(job.structure, tasks[0]), job, tasks, report, paused)
-        except _NoMonitor as problem:
-            raise SearchError(str(problem)) from None
+        except Unusable:
+            raise
         except Exception as problem:
             if isinstance(problem, SearchError) and problem.exit_code == _ENVIRONMENT:
                 raise  # a full disk is no trial's fault
@@ -209,7 +210,7 @@ class KerasTrainer:
             return member.going and not paused()
 
         if member.task.seeds > 1 or member.task.record:
-            raise SearchError("objective.seeds, record: are not for a hypermodel's own fit; leave them out")
+            raise Unusable(NOT_FOR_OWN_FIT)
         keras.utils.set_random_seed(derive(member.task.seed, member.epoch))
         beside = data[1] or self._resident(machine, "validation")  # trained on as well: what it says is left out
         program.stretch(data[0], beside, member.progress.epoch, member.to_epoch, self._workload.monitor, told)
@@ -275,7 +276,7 @@ class KerasTrainer:
 
     def _require_monitor(self, metrics: dict[str, float]) -> None:
         if self._workload.monitor not in metrics:
-            raise _NoMonitor(
+            raise Unusable(
                 f"objective.monitor: the model doesn't report it ({self._workload.monitor!r}); "
                 f"it reports {', '.join(sorted(metrics))}"
             )
@@ -373,10 +374,6 @@ class KerasTrainer:
         best = Checkpoints(self._blobs, job.task.folder).best(job.best_epoch)
         machine.take_weights(part(best, place, job.task.seeds))
         return machine
-
-
-class _NoMonitor(Exception):
-    """The model doesn't report what the study ranks by: no trial of it can go on."""
 
 
 def _kinship(params: dict[str, Any], scalars: Scalars) -> str:

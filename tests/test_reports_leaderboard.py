@@ -47,6 +47,13 @@ def test_columns_and_types_are_the_same_with_no_trial_and_with_many():
     assert full["params_momentum"].dtype == "float64"
 
 
+@pytest.mark.parametrize("huge", [2**63, -(2**63) - 1])
+def test_whole_numbers_that_no_column_of_64_bits_holds_keep_their_value(huge):
+    """Another program's study may have them."""
+    rows = [record(number, val_accuracy=0.9, params={"seed": value}) for number, value in enumerate([huge, 1])]
+    assert values(leaderboard(study(rows, space={})), "params_seed") == [huge, 1]
+
+
 def test_a_pruned_trial_never_outranks_a_complete_one():
     pruned = record(number=0, state="pruned", epochs=3, val_accuracy=0.93)
     complete = record(number=1, state="complete", epochs=27, val_accuracy=0.91)

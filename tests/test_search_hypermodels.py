@@ -173,11 +173,11 @@ units = 64
 """
 
 
-def toprung(folder, *words):
+def toprung(folder, *words, exit_code=0):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
     command = [sys.executable, "-m", "search", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == exit_code, done.stderr
     return done
 
 
@@ -186,6 +186,15 @@ def stored(folder, name):
 
     with Store.open(sqlite_url((folder / "runs" / "studies.db").absolute()), create=False) as store:
         return store.load(name)
+
+
+@pytest.mark.parametrize("change", ["objective.seeds=2", "record.every=5"])
+def test_what_its_own_fit_cannot_do_is_refused_before_a_trial_and_leaves_nothing_behind(tmp_path, change):
+    make_study(tmp_path, study=STUDY)
+    words = ["run", "study.toml", "--hypermodel", "hypermodels:Scoped", "--workers", "1", "--quiet", "--set", change]
+    done = toprung(tmp_path, *words, exit_code=2)
+    assert done.stderr.strip() == "error: objective.seeds, record: are not for a hypermodel's own fit; leave them out"
+    assert not (tmp_path / "runs" / "tuned").exists()
 
 
 def test_the_command_runs_a_hypermodel_in_place_of_a_studys_space(tmp_path):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 AUGMENTATION = frozenset({"rotation", "shift", "shear", "zoom", "flip"})
 
+NOT_FOR_OWN_FIT = "objective.seeds, record: are not for a hypermodel's own fit; leave them out"
+
 Choices = Mapping[str, Collection["Scalar"]]
 """The values that params may take, by name."""
 

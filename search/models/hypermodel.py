@@ -43,7 +43,7 @@ class Built:
     def fits_itself(self) -> bool:
         """Whether its way of training is its own: a `fit` of the hypermodel, or a training step of the model."""
         own_step = type(self.inner).train_step is not keras.Model.train_step
-        return own_step or type(self.hypermodel).fit is not HyperModel.fit
+        return own_step or has_own_fit(self.hypermodel)
 
     @property
     def one_hot(self) -> bool:
@@ -126,6 +126,11 @@ def find_hypermodel(name: str) -> Any:
     if not isinstance(found, HyperModel) and not callable(found):
         raise SearchError(f"model: {name} is neither a function nor a HyperModel (came {type(found).__name__})")
     return found if isinstance(found, HyperModel) else _OfFunction(found)
+
+
+def has_own_fit(hypermodel: HyperModel) -> bool:
+    """Whether a hypermodel brings a `fit` of its own."""
+    return type(hypermodel).fit is not HyperModel.fit
 
 
 class _OfFunction(HyperModel):  # type: ignore[misc]
