@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Kinship:
+    """What is equal for models that differ in nothing but their widths, as far as it matters.
+
+    Attributes:
+        training: To an epoch of training.
+        validation: To a validation: optimizers may differ.
+    """
+
+    training: str
+    validation: str
+
+
+@dataclass(frozen=True)
 class Machine:
     """A compiled model of one structure, which trials of that structure use one after the other."""
 
@@ -31,7 +44,7 @@ class Machine:
     program: Program
     labels: Callable[[NDArray[np.int32]], NDArray[Any]] = np.asarray  # class numbers as the loss takes them
     own_fit: OwnFit | None = None
-    kinship: str = ""  # equal for models that differ in nothing but their widths; empty where that isn't known
+    kinship: Kinship | None = None  # where it is known
 
     def prepare(self, params: dict[str, Any], seed: int) -> None:
         """Make it a new trial's: its scalar parameters, initial weights from its seed, a fresh optimizer."""

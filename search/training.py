@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from search.blobs import Blobs, open_blobs
 from search.checkpoints import Checkpoints
 from search.errors import SearchError, Unusable
 from search.losses import make_loss
-from search.machines import Machine
+from search.machines import Kinship, Machine
 from search.members import Member, by_member, mean, part
 from search.messages import (
     EpochDone,
@@ -37,7 +38,7 @@ from search.messages import (
     Workload,
 )
 from search.metrics import metrics_for, probabilities
-from search.models import build, export, is_custom, is_hypermodel, is_width
+from search.models import TRAINING, build, export, is_custom, is_hypermodel, is_width
 from search.models.custom import import_function
 from search.models.fitness import NOT_FOR_OWN_FIT
 from search.programs import (
@@ -45,6 +46,7 @@ from search.programs import (
     VALIDATION_BATCH,
     Cohort,
     DeviceArrays,
+    Kin,
     Program,
     Tensors,
     build_program,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from search.own_fit import OwnFit
 
 _KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
+_OF_VALIDATION = {"jit_compile", "label_smoothing", "loss", "precision"}  # of the parameters of training
 _ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 Report = Callable[[EpochDone | TrialFailed], None]
@@ -324,10 +327,15 @@ class KerasTrainer:
         if is_custom(self._workload.model):  # its widths may have any name
             return Machine(model, scalars, self._program(model, params))
         kinship = _kinship(params, scalars)
-        kin = next((machine.program for machine in self._machines.values() if machine.kinship == kinship), None)
+        kin = Kin(*(self._relative(kind, value) for kind, value in asdict(kinship).items()))
         return Machine(model, scalars, self._program(model, params, kin), kinship=kinship)
 
-    def _program(self, model: keras.Model, params: dict[str, Any], kin: Program | None = None) -> Program:
+    def _relative(self, kind: str, value: str) -> Program | None:
+        """The program of a machine whose kinship of that kind is the same."""
+        machines = (machine for machine in self._machines.values() if machine.kinship)
+        return next((machine.program for machine in machines if getattr(machine.kinship, kind) == value), None)
+
+    def _program(self, model: keras.Model, params: dict[str, Any], kin: Kin | None = None) -> Program:
         """Whole epochs on the device where the data fits there, else `fit`, which streams it."""
         batch_size = int(params["batch_size"])
         if self._streams:
@@ -376,10 +384,12 @@ class KerasTrainer:
         return machine
 
 
-def _kinship(params: dict[str, Any], scalars: Scalars) -> str:
-    """Equal for trials whose models differ in nothing but widths, and the numbers that are variables."""
+def _kinship(params: dict[str, Any], scalars: Scalars) -> Kinship:
+    """Widths and the numbers that are variables do not count."""
     varies = {name for name in params if name in scalars.names or is_width(name)}
-    return json.dumps({name: None if name in varies else value for name, value in params.items()}, sort_keys=True)
+    counts = {name: None if name in varies else value for name, value in params.items()}
+    judged = {name: value for name, value in counts.items() if name not in TRAINING - _OF_VALIDATION}
+    return Kinship(*(json.dumps(part, sort_keys=True) for part in (counts, judged)))
 
 
 def _prefixed(prefix: str, logs: dict[str, float]) -> dict[str, float]:

@@ -151,6 +151,17 @@ def widths_trained(folder, changes, *widths):
     return epochs, trainer
 
 
+def graphs_of(trainer):
+    """The graphs of training and of validation that a trainer's programs have."""
+    programs = [machine.program for machine in trainer._machines.values()]
+    return {one._training.graph for one in programs}, {one._validation.graph for one in programs}
+
+
+def traces(graphs):
+    """How often they were traced."""
+    return sum(graph.experimental_get_tracing_count() for graph in graphs)
+
+
 def filters_trained(folder, changes, *widths):
     """The same of convolutional networks."""
     trainer = make_trainer(make_blobs(folder), model="cnn")
@@ -161,6 +172,7 @@ def filters_trained(folder, changes, *widths):
 
 
 OF_TENSORFLOW = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles for each width")
+OF_TRAINING = [{"optimizer": "sgd"}, {"batch_size": 8}, {"class_weight": "balanced"}]  # but not of a validation
 LAYERS = [{"activity_l1": 1e-3}, {"bias_1": False}, {"activation": "tanh"}, {"class_weight": "balanced"}]
 
 
@@ -169,9 +181,8 @@ LAYERS = [{"activity_l1": 1e-3}, {"bias_1": False}, {"activation": "tanh"}, {"cl
 def test_a_network_trains_the_same_after_networks_of_other_widths(tmp_path, changes):
     alone, _ = widths_trained(tmp_path / "alone", changes, (8, 6))
     after, trainer = widths_trained(tmp_path / "after", changes, (3, 12), (7, 2), (8, 6))
-    graphs = {machine.program._graphs for machine in trainer._machines.values()}
     assert after == alone
-    assert [one.train.experimental_get_tracing_count() for one in graphs] == [1]
+    assert [traces(graphs) for graphs in graphs_of(trainer)] == [1, 1]
 
 
 @OF_TENSORFLOW
@@ -188,18 +199,30 @@ def test_a_network_trains_the_same_after_networks_of_other_widths(tmp_path, chan
 def test_a_convolutional_network_trains_the_same_after_networks_of_other_widths(tmp_path, changes):
     alone, _ = filters_trained(tmp_path / "alone", changes, (8, 6, 5))
     after, trainer = filters_trained(tmp_path / "after", changes, (3, 12, 4), (7, 2, 9), (8, 6, 5))
-    graphs = {machine.program._graphs for machine in trainer._machines.values()}
     assert after == alone
-    assert [one.train.experimental_get_tracing_count() for one in graphs] == [1]
+    assert [traces(graphs) for graphs in graphs_of(trainer)] == [1, 1]
 
 
 @OF_TENSORFLOW
 def test_networks_that_differ_in_more_than_widths_have_a_trace_each(tmp_path):
     trainer = make_trainer(make_blobs(tmp_path))
-    others = [{}, {"layers": 2}, {"activation": "tanh"}, {"optimizer": "sgd"}, {"batch_size": 8}, {"bias": False}]
+    others = [{}, {"layers": 2}, {"activation": "tanh"}, {"bias": False}, {"loss": "mean_squared_error"}, *OF_TRAINING]
     for trial, changes in enumerate(others):
         train(trainer, 1, PARAMS | changes, trial=trial, structure=str(trial))
-    assert len({machine.program._graphs for machine in trainer._machines.values()}) == len(others)
+    trainings, validations = graphs_of(trainer)
+    assert len(trainings) == len(others)
+    assert len(validations) == len(others) - len(OF_TRAINING)
+
+
+@OF_TENSORFLOW
+def test_a_network_is_validated_the_same_by_the_graph_of_one_with_another_optimizer(tmp_path):
+    params = PARAMS | {"optimizer": "rmsprop", "units": 12}
+    alone = train(make_trainer(make_blobs(tmp_path / "alone")), 3, params)
+    trainer = make_trainer(make_blobs(tmp_path / "after"))
+    for trial, changes in enumerate(OF_TRAINING):
+        train(trainer, 2, PARAMS | changes, trial=trial + 1, structure=str(trial))
+    assert train(trainer, 3, params) == alone
+    assert [traces(graphs) for graphs in graphs_of(trainer)] == [len(OF_TRAINING) + 1, 1]
 
 
 def test_a_network_with_batch_normalisation_is_judged_fairly_after_few_steps(trainer):

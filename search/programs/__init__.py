@@ -156,13 +156,26 @@ class InTurn:
         return [[own[self._places[id(variable)]] for variable in variables] for own in self._values]
 
 
+@dataclass(frozen=True)
+class Kin:
+    """Programs of models like a new one but for the widths of their layers; TensorFlow then needs no new traces.
+
+    Attributes:
+        training: Of a model that differs in nothing else, nor in an option of `build_program`.
+        validation: Of one that may have another optimizer and another size of batch.
+    """
+
+    training: Program | None = None
+    validation: Program | None = None
+
+
 def build_program(
     model: keras.Model,
     batch_size: int,
     *,
     jit_compile: bool = False,
     class_weights: NDArray[np.float32] | None = None,
-    kin: Program | None = None,
+    kin: Kin | None = None,
 ) -> Program:
     """The fastest program for the backend in use; `fit` where a backend has none of its own.
 
@@ -172,10 +185,9 @@ def build_program(
         jit_compile: Whether XLA compiles TensorFlow's epoch. It makes dense networks faster once it has compiled,
             and convolutions on a processor ten times slower; JAX's epoch is always compiled.
         class_weights: Shape (classes,): what a row of each class weighs in the loss of training; None for 1.
-        kin: The program of a model that differs in the widths of its layers alone, and in no option of this
-            call; TensorFlow then needs no new trace.
+        kin: Programs whose traces may serve.
     """
-    return _backend().make(model, batch_size, jit_compile=jit_compile, class_weights=class_weights, kin=kin)
+    return _backend().make(model, batch_size, jit_compile=jit_compile, class_weights=class_weights, kin=kin or Kin())
 
 
 def make_probe(
@@ -255,7 +267,7 @@ class Backend(Protocol):
         *,
         jit_compile: bool,
         class_weights: NDArray[np.float32] | None,
-        kin: Program | None,
+        kin: Kin,
     ) -> Program:
         """See `build_program`."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, Program, create_variables, stretches
+from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Kin, Look, create_variables, stretches
 
 
 class FitProgram:
@@ -67,7 +67,7 @@ def make(
     *,
     jit_compile: bool,
     class_weights: NDArray[np.float32] | None,
-    kin: Program | None,
+    kin: Kin,
 ) -> FitProgram:
     """The program of a compiled model; Keras decides how to compile."""
     return FitProgram(model, batch_size, class_weights)

@@ -15,8 +15,8 @@ from search.programs import (
     COHORT,
     VALIDATION_BATCH,
     DeviceArrays,
+    Kin,
     Look,
-    Program,
     Tensors,
     create_variables,
     stretches,
@@ -195,7 +195,7 @@ def make(
     *,
     jit_compile: bool,
     class_weights: NDArray[np.float32] | None,
-    kin: Program | None,
+    kin: Kin,
 ) -> JaxProgram:
     """The program of a compiled model; JAX compiles always, for shapes that it knows."""
     return JaxProgram(model, batch_size, class_weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, Program, create_variables, stretches
+from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Kin, Look, Program, create_variables, stretches
 from search.programs.kernels import use_kernels
 from search.programs.widths import Variables, forget_widths, has_free_widths
 
 Logs = dict[str, Any]
+Given = Callable[[list[tf.Variable]], AbstractContextManager[None]]
 
 
 class TensorFlowProgram:
@@ -26,7 +27,7 @@ class TensorFlowProgram:
         batch_size: Rows a training step.
         jit_compile: Whether XLA compiles the epoch.
         class_weights: Shape (classes,); None for 1.
-        kin: The program of a model that differs from this one in widths alone: its graphs serve this one too.
+        kin: Programs of models that differ in widths alone: their graphs serve this one too.
     """
 
     capacity = 1
@@ -38,7 +39,7 @@ class TensorFlowProgram:
         *,
         jit_compile: bool,
         class_weights: NDArray[np.float32] | None = None,
-        kin: Program | None = None,
+        kin: Kin,
     ) -> None:
         _spare_graph_rewriting(model)
         create_variables(model)
@@ -48,11 +49,17 @@ class TensorFlowProgram:
         use_kernels(model)
         self._model = model
         self._batch_size = batch_size
-        self._variables = Variables(model).values if shares else []
-        if isinstance(kin, TensorFlowProgram) and shares and _kinds(kin._model) == _kinds(model):
-            self._graphs: Graphs = kin._graphs
+        trained, read = Variables(model, model.optimizer), Variables(model)
+        self._trained, self._read = (trained.values, read.values) if shares else ([], [])
+        if shares and (trains := _alike(model, kin.training)):
+            self._training: Training = trains._training
         else:
-            self._graphs = Graphs(model, batch_size, jit_compile, class_weights, shares=shares)
+            given = trained.replaced if shares else _as_they_are
+            self._training = Training(model, batch_size, jit_compile, class_weights, given)
+        if shares and (validates := _alike(model, kin.validation)):
+            self._validation: Validation = validates._validation
+        else:
+            self._validation = Validation(model, read.replaced if shares else _as_they_are)
 
     def to_device(self, x: NDArray[Any], y: NDArray[np.int32]) -> DeviceArrays:
         """Copy a split to the device."""
@@ -64,7 +71,7 @@ class TensorFlowProgram:
 
     def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
         """Train one epoch over the rows in `order`."""
-        return _numbers(self._graphs.train(self._variables, data.x, data.y, tf.constant(order)))
+        return _numbers(self._training.graph(self._trained, data.x, data.y, tf.constant(order)))
 
     def train_and_look(
         self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
@@ -75,17 +82,17 @@ class TensorFlowProgram:
             if looked:
                 batch = tf.constant(rows[: self._batch_size])
                 look(tf.gather(data.x, batch), tf.gather(data.y, batch))
-            self._graphs.train(self._variables, data.x, data.y, tf.constant(rows), first=False)
+            self._training.graph(self._trained, data.x, data.y, tf.constant(rows), first=False)
         return _numbers(self._model.get_metrics_result())
 
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The metrics on all rows of `data`."""
         whole = data.rows <= VALIDATION_BATCH
-        return _numbers(self._graphs.validate(self._variables, data.x, data.y, whole))
+        return _numbers(self._validation.graph(self._read, data.x, data.y, whole))
 
 
-class Graphs:
-    """Two graphs, an epoch of training and one of validation, traced when first used.
+class Training:
+    """The graph of an epoch of training, traced when first used.
 
     The batches' size is dynamic in the graph, so that the last, smaller batch of an epoch needs no second copy
     of the step; XLA needs sizes to be known, so with `jit_compile` the remainder is a step of its own.
@@ -95,7 +102,7 @@ class Graphs:
         batch_size: Rows a training step.
         jit_compile: Whether XLA compiles the epoch.
         class_weights: Shape (classes,); None for 1.
-        shares: Whether the graphs compute with the variables that they are given; else with the model's.
+        given: Lets the model compute with the variables that the graph is given.
     """
 
     def __init__(
@@ -104,35 +111,24 @@ class Graphs:
         batch_size: int,
         jit_compile: bool,
         class_weights: NDArray[np.float32] | None,
-        *,
-        shares: bool,
+        given: Given,
     ) -> None:
         self._model = model
         self._batch_size = batch_size
         self._class_weights = None if class_weights is None else tf.constant(class_weights)
-        self._given = Variables(model).replaced if shares else lambda _: nullcontext()
+        self._given = given
         self._epoch = self._static_epoch if jit_compile else self._dynamic_epoch
         compiled = {"jit_compile": jit_compile, "reduce_retracing": not jit_compile, "autograph": False}
-        self.train = tf.function(self._training, **compiled)
-        self.validate = tf.function(self._validation, autograph=False, reduce_retracing=True)
+        self.graph = tf.function(self._train, **compiled)
 
-    def _training(
+    def _train(
         self, variables: list[tf.Variable], x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: bool = True
     ) -> Logs:
         with self._given(variables):
             if first:
                 self._model.reset_metrics()
             self._epoch(x, y, order)
-            return self._logs()
-
-    def _validation(self, variables: list[tf.Variable], x: tf.Tensor, y: tf.Tensor, whole: bool) -> Logs:
-        with self._given(variables):
-            self._model.reset_metrics()
-            if whole:
-                self._model.test_step((x, y))
-            else:
-                _each_batch(tf.shape(y)[0], VALIDATION_BATCH, lambda rows: self._validate_on(x, y, rows))
-            return self._logs()
+            return dict(self._model.get_metrics_result())
 
     def _dynamic_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> None:
         def step(rows: tf.Tensor) -> None:
@@ -157,11 +153,41 @@ class Graphs:
         weights = () if self._class_weights is None else (tf.gather(self._class_weights, labels),)
         self._model.train_step((tf.gather(x, rows), labels, *weights))
 
+
+class Validation:
+    """The graph of a validation, traced when first used; no optimizer has a part in it.
+
+    Args:
+        model: Compiled, with all its variables.
+        given: Lets the model compute with the variables that the graph is given.
+    """
+
+    def __init__(self, model: keras.Model, given: Given) -> None:
+        self._model = model
+        self._given = given
+        self.graph = tf.function(self._validate, autograph=False, reduce_retracing=True)
+
+    def _validate(self, variables: list[tf.Variable], x: tf.Tensor, y: tf.Tensor, whole: bool) -> Logs:
+        with self._given(variables):
+            self._model.reset_metrics()
+            if whole:
+                self._model.test_step((x, y))
+            else:
+                _each_batch(tf.shape(y)[0], VALIDATION_BATCH, lambda rows: self._validate_on(x, y, rows))
+            return dict(self._model.get_metrics_result())
+
     def _validate_on(self, x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor) -> None:
         self._model.test_step((tf.gather(x, rows), tf.gather(y, rows)))
 
-    def _logs(self) -> Logs:
-        return dict(self._model.get_metrics_result())
+
+def _as_they_are(variables: list[tf.Variable]) -> AbstractContextManager[None]:
+    """The model computes with its own."""
+    return nullcontext()
+
+
+def _alike(model: keras.Model, program: Program | None) -> TensorFlowProgram | None:
+    """The program, if it is TensorFlow's and its model has layers of the same kinds."""
+    return program if isinstance(program, TensorFlowProgram) and _kinds(program._model) == _kinds(model) else None
 
 
 def _kinds(model: keras.Model) -> list[type]:
@@ -174,7 +200,7 @@ def make(
     *,
     jit_compile: bool,
     class_weights: NDArray[np.float32] | None,
-    kin: Program | None,
+    kin: Kin,
 ) -> TensorFlowProgram:
     """The program of a compiled model."""
     return TensorFlowProgram(model, batch_size, jit_compile=jit_compile, class_weights=class_weights, kin=kin)

@@ -64,12 +64,18 @@ def _forget(variable: Any, shape: Sequence[int | None]) -> None:
 
 
 class Variables:
-    """All variables of a compiled model that its graphs read or write."""
+    """All variables of a compiled model that a graph reads or writes.
 
-    def __init__(self, model: keras.Model) -> None:
-        every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    Args:
+        model: Compiled.
+        optimizer: Its optimizer; None for a graph that doesn't train.
+    """
+
+    def __init__(self, model: keras.Model, optimizer: Any = None) -> None:
+        of_optimizer = optimizer.variables if optimizer else []
+        every = [*model.variables, *of_optimizer, *model.metrics_variables]
         self._own = list({id(variable): variable for variable in every}.values())
-        self._optimizer = model.optimizer
+        self._optimizer = optimizer
 
     @property
     def values(self) -> list[tf.Variable]:
@@ -92,7 +98,8 @@ class Variables:
             variable._value = value
         if self._scratch:
             self._optimizer.scratch = list(values[count:])
-        _index(self._optimizer)
+        if self._optimizer:
+            _index(self._optimizer)
 
     @property
     def _scratch(self) -> list[tf.Variable]:

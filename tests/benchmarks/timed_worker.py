@@ -172,8 +172,9 @@ def time_programs(watch: Stopwatch) -> None:
 
     inner = getattr(training, _MAKER)
 
-    def build(*arguments: Any, kin: TimedProgram | None = None, **named: Any) -> TimedProgram:
-        return TimedProgram(inner(*arguments, kin=kin and kin._program, **named), watch)
+    def build(*arguments: Any, kin: Any = None, **named: Any) -> TimedProgram:
+        programs = [one and one._program for one in (kin.training, kin.validation)] if kin else []
+        return TimedProgram(inner(*arguments, kin=training.Kin(*programs), **named), watch)
 
     setattr(training, _MAKER, build)
 
