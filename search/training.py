@@ -11,7 +11,6 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -327,13 +326,16 @@ class KerasTrainer:
         if is_custom(self._workload.model):  # its widths may have any name
             return Machine(model, scalars, self._program(model, params))
         kinship = _kinship(params, scalars)
-        kin = Kin(*(self._relative(kind, value) for kind, value in asdict(kinship).items()))
+        kin = Kin(
+            training=self._relative(lambda other: other.training == kinship.training),
+            validation=self._relative(lambda other: other.validation == kinship.validation),
+        )
         return Machine(model, scalars, self._program(model, params, kin), kinship=kinship)
 
-    def _relative(self, kind: str, value: str) -> Program | None:
-        """The program of a machine whose kinship of that kind is the same."""
-        machines = (machine for machine in self._machines.values() if machine.kinship)
-        return next((machine.program for machine in machines if getattr(machine.kinship, kind) == value), None)
+    def _relative(self, alike: Callable[[Kinship], bool]) -> Program | None:
+        """The program of a machine of such a kinship."""
+        machines = self._machines.values()
+        return next((machine.program for machine in machines if machine.kinship and alike(machine.kinship)), None)
 
     def _program(self, model: keras.Model, params: dict[str, Any], kin: Kin | None = None) -> Program:
         """Whole epochs on the device where the data fits there, else `fit`, which streams it."""

@@ -116,15 +116,16 @@ class Ladder:
         filled = tuple(accumulate(self.quota))
         return bisect_right(filled, number % filled[-1])
 
-    def least(self, bracket: int, rung: int) -> int:
+    def least(self, bracket: int, rung: int, trials: int) -> int:
         """Arrivals at a rung, given by its index, before anyone goes up by the rule.
 
-        As many as the factor; at the third rung of the first bracket twice as many less one, just before there is a
-        second place: the first trial stands there without having earned it, and what goes on from there trains for
-        most of its epochs and, once complete, is outranked by nothing that isn't.
+        As many as the factor; at the third rung of the first bracket, while a study has no more `trials` than the
+        quota of that bracket, twice as many less one, just before there is a second place: the first trial stands there
+        without having earned it, and what goes on from there trains for most of its epochs and, once complete, is
+        outranked by nothing that isn't.
         """
-        factor = self.reduction_factor
-        return 2 * factor - 1 if bracket == 0 and rung == AHEAD else factor
+        filling = bracket == 0 and rung == AHEAD and trials <= self.quota[0]
+        return 2 * self.reduction_factor - 1 if filling else self.reduction_factor
 
     def forecast(self, trials: int, *, stopping: bool = False) -> Forecast:
         """What `trials` trials cost if none of them fails.
@@ -142,7 +143,8 @@ class Ladder:
             stopping: Forecast Optuna's stop-only rule instead, by which a trial goes on if it is among
                 the best max(1, floor(n / reduction_factor)) at its arrival: in the worst case, all.
         """
-        return Forecast(tuple(self._forecast(b, n, stopping) for b, n in enumerate(self._shares(trials))))
+        shares = self._shares(trials)
+        return Forecast(tuple(self._forecast(b, n, trials, stopping) for b, n in enumerate(shares)))
 
     def _starts(self) -> tuple[int, ...]:
         starts = [self.min_resource]
@@ -157,14 +159,14 @@ class Ladder:
         before = (0, *accumulate(quota))
         return tuple(turns * n + min(n, max(0, rest - b)) for n, b in zip(quota, before, strict=False))
 
-    def _forecast(self, bracket: int, trials: int, stopping: bool) -> BracketForecast:
+    def _forecast(self, bracket: int, trials: int, of_study: int, stopping: bool) -> BracketForecast:
         rungs = self.rungs(bracket)
         steps = [high - low for low, high in zip((0, *rungs), rungs, strict=False)]
         if stopping:
             expected, worst = _mean_stopping(trials, len(rungs), self.reduction_factor), (trials,) * len(rungs)
         else:
             ahead = AHEAD if bracket == 0 else 0
-            least = [self.least(bracket, rung) for rung in range(len(rungs))]
+            least = [self.least(bracket, rung, of_study) for rung in range(len(rungs))]
             expected = _mean_promoting(trials, least, self.reduction_factor, ahead)
             worst = _worst(trials, least, ahead)
         return BracketForecast(

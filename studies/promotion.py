@@ -34,7 +34,7 @@ class Promotion:
     The first trial of a study goes on to the third rung in any case. It is the middle of the space, or what the user
     knows to be good, and all others are measured by it; by the rule alone as many trials as the factor's square would
     be begun, and judged by their first epochs, before one of them is trained that far. The third rung then lets nobody
-    up before a few more have arrived (`Ladder.least`).
+    up before a few more have arrived, or the bracket has all its trials (`Ladder.least`).
 
     The same calls give the same answers, and the order in which trials arrived leaves no trace: what
     may go up follows from who has arrived where and who has gone on. So a search that is rebuilt from
@@ -50,10 +50,7 @@ class Promotion:
         self._ladder = ladder
         self._sign = -1.0 if direction == "maximize" else 1.0
         self._epochs = [ladder.rungs(bracket) for bracket in range(ladder.brackets)]
-        self._rungs = [
-            [Rung(ladder.reduction_factor, ladder.least(bracket, rung)) for rung in range(len(epochs) - 1)]
-            for bracket, epochs in enumerate(self._epochs)
-        ]
+        self._rungs = [[Rung(ladder.reduction_factor) for _ in epochs[:-1]] for epochs in self._epochs]
         self._numbers: set[int] = set()  # every trial that was ever added
         self._running: dict[int, _Place] = {}  # by number; the rung a trial is on its way to
         self._paused: dict[int, _Place] = {}  # by number; the rung a trial stands on
@@ -181,6 +178,8 @@ class Promotion:
         if number in self._numbers:
             raise ValueError(f"trial {number} cannot be added: it is already here")
         self._numbers.add(number)
+        for rung, competition in enumerate(self._rungs[0]):
+            competition.least = self._ladder.least(0, rung, len(self._numbers))
         return self._run(number, _Place(bracket, 0)).to_epoch
 
     def _go_up(self, number: int) -> Step:
@@ -265,12 +264,13 @@ def explain(records: Sequence[TrialRecord], ladder: Ladder, direction: Direction
     bracket = _bracket(trial, ladder)
     rivals = [record for record in records if _bracket(record, ladder) == bracket]
     passed = _passed(trial, ladder.rungs(bracket))
-    return [_verdict(trial, rivals, ladder, direction, epochs, epochs == passed[-1]) for epochs in passed]
+    return [_verdict(trial, rivals, len(records), ladder, direction, epochs, epochs == passed[-1]) for epochs in passed]
 
 
 def _verdict(
     trial: TrialRecord,
     rivals: Sequence[TrialRecord],
+    trials: int,
     ladder: Ladder,
     direction: Direction,
     epochs: int,
@@ -280,7 +280,8 @@ def _verdict(
     competitors = _competitors(rivals, direction, epochs)
     numbers = [number for number, _ in competitors]
     rung, top = ladder.rungs(bracket).index(epochs), epochs == ladder.max_resource
-    going_up = 0 if top else places(len(competitors), ladder.reduction_factor, ladder.least(bracket, rung))
+    least = ladder.least(bracket, rung, trials)
+    going_up = 0 if top else places(len(competitors), ladder.reduction_factor, least)
     return RungVerdict(
         bracket=bracket,
         rung=rung,

@@ -14,15 +14,17 @@ class Rung:
 
     Args:
         reduction_factor: One in so many goes up.
-        least: Arrivals before which nobody does; at least the factor.
+
+    Attributes:
+        least: Arrivals before which nobody does.
 
     Source:
         Li et al. (2020), "A System for Massively Parallel Hyperparameter Tuning", algorithm 2.
     """
 
     def __init__(self, reduction_factor: int, least: int = 0) -> None:
+        self.least = least
         self._reduction_factor = reduction_factor
-        self._least = least
         self._ranking: list[Key] = []
         self._waiting: list[Key] = []  # a heap; those in _gone are taken off when they come to its top
         self._gone: set[int] = set()
@@ -64,7 +66,7 @@ class Rung:
         return found
 
     def _has_a_place(self, key: Key) -> bool:
-        return bisect_left(self._ranking, key) < places(len(self._ranking), self._reduction_factor, self._least)
+        return bisect_left(self._ranking, key) < places(len(self._ranking), self._reduction_factor, self.least)
 
 
 def places(arrivals: int, reduction_factor: int, least: int = 0) -> int:

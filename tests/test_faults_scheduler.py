@@ -19,7 +19,6 @@ from search.signals import StopRequest
 from search.supervisor import Supervisor
 from studies.ladder import AHEAD
 from studies.plan import load_study
-from studies.rung import places
 from studies.sampler import Proposer
 from studies.store import Store
 
@@ -244,8 +243,7 @@ class Search:
             complete = any(ladder.max_resource in rungs for rungs in mates.values())
             last_hope = not complete and len(self.standing) == self.loaded.plan.budget.trials
             first = number == 0 and len(below) <= AHEAD
-            going_up = places(len(values), ladder.reduction_factor, ladder.least(bracket, len(below) - 1))
-            assert rank < going_up or first or last_hope
+            assert rank < len(values) // ladder.reduction_factor or first or last_hope
 
 
 def check(search, trials):

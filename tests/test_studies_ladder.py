@@ -110,10 +110,17 @@ def test_a_forecast_never_expects_more_than_the_worst_case(ladder, trials, stopp
 def test_the_worst_case_of_the_example_study_is_counted_by_hand():
     first, second, third, last = Ladder(1, 27, 3).forecast(60).brackets
     assert [b.trials for b in (first, second, third, last)] == [38, 12, 6, 4]
-    assert first.worst == (38, 37, 36, 32)  # nobody goes on from the third rung before five have arrived
-    assert first.worst_epochs == 38 * 1 + 37 * 2 + 36 * 6 + 32 * 18
+    assert first.worst == (38, 37, 36, 34)
+    assert first.worst_epochs == 38 * 1 + 37 * 2 + 36 * 6 + 34 * 18
     assert third.worst == (6, 4)
     assert last.expected == (4.0,)
+
+
+def test_while_the_first_bracket_fills_nobody_goes_on_from_the_third_rung_before_five_have_arrived():
+    filling, full = (Ladder(1, 27, 3).forecast(trials).brackets[0] for trials in (27, 28))
+    assert filling.worst == (27, 26, 25, 21)
+    assert full.worst == (27, 26, 25, 23)
+    assert filling.expected[3] < full.expected[3]
 
 
 def test_a_few_trials_in_a_bracket_still_complete_one():
@@ -154,7 +161,7 @@ def test_a_forecast_is_the_same_each_time():
 @settings(deadline=None)
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5]), max_size=40), st.integers(2, 4), st.booleans())
 def test_no_order_of_values_sends_more_up_than_the_worst_case(values, factor, third):
-    least = Ladder(1, factor**3, factor).least(0, 2 if third else 1)
+    least = Ladder(1, factor**3, factor).least(0, 2 if third else 1, trials=1)
     rung = Rung(factor, least)
     promotions = 0
     for number, value in enumerate(values):

@@ -62,6 +62,18 @@ def test_nobody_goes_up_from_the_third_rung_of_the_first_bracket_before_twice_th
     assert explain(records, ladder, "maximize", 0)[-1].cutoff == 0.1 * best
 
 
+def test_once_the_first_bracket_has_all_its_trials_the_best_of_three_goes_up_from_its_third_rung():
+    ladder = Ladder(1, 27, 3)
+    rungs = [{1: 0.5, 3: 0.6, 9: value} for value in (0.0, 0.1, 0.2)]
+    arrived = [TrialRecord(number, "paused", bracket=0, epochs=9, rungs=rungs[number]) for number in range(3)]
+    others = [TrialRecord(number, "failed", bracket=0) for number in range(3, 27)]
+    next_bracket = TrialRecord(27, "running", bracket=1)
+    assert Promotion.rebuild(ladder, "maximize", [*arrived, *others]).take() is None
+    full = [*arrived, *others, next_bracket]
+    assert Promotion.rebuild(ladder, "maximize", full).take() == (2, 9, 27)
+    assert explain(full, ladder, "maximize", 0)[-1].cutoff == 0.2
+
+
 def test_the_place_that_the_first_trial_did_not_need_is_still_there():
     promotion = Promotion(SMALL, "maximize")
     arrive_all(promotion, [0.1])
