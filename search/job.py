@@ -289,7 +289,10 @@ def _structure(space: Space, params: Params) -> str:
 
 
 def _trace(space: Space, params: Params, backend: str) -> str:
-    """Equal where one trace serves: under TensorFlow also networks that differ in widths; see `search.programs`."""
+    """Equal where one trace serves, as far as is known without Keras: under TensorFlow widths may differ.
+
+    What a worker shares it decides by itself, see `Kinship`; where they differ, that costs time and changes no result.
+    """
     shared = backend == "tensorflow" and not is_custom(space.model) and params.get("jit_compile") is not True
     return _structure(space, {name: value for name, value in params.items() if not (shared and is_width(name))})
 

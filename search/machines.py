@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.messages import Task
-from search.models import initialise
+from search.models import TRAINING, initialise, is_width
 from search.programs import COHORT, Cohort, InTurn, Program, Tensors, faster_together, write
 from search.recording import Recorder
 from search.scalars import Scalars, is_scalar
 
 if TYPE_CHECKING:
     from search.own_fit import OwnFit
+
+_OF_VALIDATION = {"jit_compile", "label_smoothing", "loss", "precision"}  # of the parameters of training
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,14 @@ class Kinship:
 
     training: str
     validation: str
+
+    @classmethod
+    def of(cls, params: dict[str, Any], scalars: Scalars) -> Kinship:
+        """Of the model for some params, whose numbers are variables; those don't count, nor do widths."""
+        varies = {name for name in params if name in scalars.names or is_width(name)}
+        counts = {name: None if name in varies else value for name, value in params.items()}
+        judged = {name: value for name, value in counts.items() if name not in TRAINING - _OF_VALIDATION}
+        return cls(json.dumps(counts, sort_keys=True), json.dumps(judged, sort_keys=True))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import sys
 import tempfile
@@ -37,7 +36,7 @@ from search.messages import (
     Workload,
 )
 from search.metrics import metrics_for, probabilities
-from search.models import TRAINING, build, export, is_custom, is_hypermodel, is_width
+from search.models import build, export, is_custom, is_hypermodel
 from search.models.custom import import_function
 from search.models.fitness import NOT_FOR_OWN_FIT
 from search.programs import (
@@ -64,7 +63,6 @@ if TYPE_CHECKING:
     from search.own_fit import OwnFit
 
 _KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
-_OF_VALIDATION = {"jit_compile", "label_smoothing", "loss", "precision"}  # of the parameters of training
 _ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 Report = Callable[[EpochDone | TrialFailed], None]
@@ -325,7 +323,7 @@ class KerasTrainer:
         )
         if is_custom(self._workload.model):  # its widths may have any name
             return Machine(model, scalars, self._program(model, params))
-        kinship = _kinship(params, scalars)
+        kinship = Kinship.of(params, scalars)
         kin = Kin(
             training=self._relative(lambda other: other.training == kinship.training),
             validation=self._relative(lambda other: other.validation == kinship.validation),
@@ -384,14 +382,6 @@ class KerasTrainer:
         best = Checkpoints(self._blobs, job.task.folder).best(job.best_epoch)
         machine.take_weights(part(best, place, job.task.seeds))
         return machine
-
-
-def _kinship(params: dict[str, Any], scalars: Scalars) -> Kinship:
-    """Widths and the numbers that are variables do not count."""
-    varies = {name for name in params if name in scalars.names or is_width(name)}
-    counts = {name: None if name in varies else value for name, value in params.items()}
-    judged = {name: value for name, value in counts.items() if name not in TRAINING - _OF_VALIDATION}
-    return Kinship(*(json.dumps(part, sort_keys=True) for part in (counts, judged)))
 
 
 def _prefixed(prefix: str, logs: dict[str, float]) -> dict[str, float]:
