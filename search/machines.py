@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,13 +16,14 @@ from numpy.typing import NDArray
 
 from search.messages import Task
 from search.models import TRAINING, initialise, is_width
-from search.programs import COHORT, Cohort, InTurn, Program, Tensors, faster_together, write
+from search.programs import COHORT, Cohort, InTurn, Kin, Program, Tensors, faster_together, write
 from search.recording import Recorder
 from search.scalars import Scalars, is_scalar
 
 if TYPE_CHECKING:
     from search.own_fit import OwnFit
 
+_KEPT = 48  # a traced program of a small model holds a few megabytes
 _OF_VALIDATION = {"jit_compile", "label_smoothing", "loss", "precision"}  # of the parameters of training
 
 
@@ -62,6 +64,11 @@ class Machine:
         initialise(self.model, seed)
         self.scalars.assign(params)
 
+    def resume(self, params: dict[str, Any], tensors: Tensors) -> None:
+        """Make it a trial's that has trained already: its scalar parameters, its weights and its optimizer."""
+        self.scalars.assign(params)
+        write(self.state, tensors)
+
     @cached_property
     def weight_count(self) -> int:
         """Numbers in the model's weights, its scalar parameters left out."""
@@ -96,6 +103,25 @@ class Machine:
         """Set the model's weights."""
         write(self.model.weights, tensors)
 
-    def take_state(self, tensors: Tensors) -> None:
-        """Set weights and optimizer."""
-        write(self.state, tensors)
+
+class Machines(OrderedDict[str, Machine]):
+    """The machines of a worker, by structure; those that were used longest ago give way to new ones."""
+
+    def of(self, structure: str, make: Callable[[], Machine]) -> Machine:
+        """The machine of a structure, made if there is none."""
+        if structure not in self:
+            while len(self) >= _KEPT:
+                self.popitem(last=False)
+            self[structure] = make()
+        self.move_to_end(structure)
+        return self[structure]
+
+    def kin(self, params: dict[str, Any]) -> Kin:
+        """The programs that may share their traces with that of some params, which isn't made yet."""
+        training = validation = None
+        for machine in self.values():
+            if machine.kinship is not None:
+                own = Kinship.of(params, machine.scalars)
+                training = machine.program if machine.kinship.training == own.training else training
+                validation = machine.program if machine.kinship.validation == own.validation else validation
+        return Kin(training, validation)

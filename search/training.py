@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from search.blobs import Blobs, open_blobs
 from search.checkpoints import Checkpoints
 from search.errors import SearchError, Unusable
 from search.losses import make_loss
-from search.machines import Kinship, Machine
+from search.machines import Kinship, Machine, Machines
 from search.members import Member, by_member, mean, part
 from search.messages import (
     EpochDone,
@@ -50,6 +50,7 @@ from search.programs import (
     build_program,
     faster_together,
     is_out_of_memory,
+    making,
     read,
 )
 from search.programs.fit import FitProgram
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from search.hypermodels import Hypermodels
     from search.own_fit import OwnFit
 
-_KEPT_PROGRAMS = 48  # a traced program of a small model holds a few megabytes
 _ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 Report = Callable[[EpochDone | TrialFailed], None]
@@ -83,7 +83,8 @@ class KerasTrainer:
             import_function(workload.model)  # refused now rather than by every trial
         self._workload = workload
         self._blobs: Blobs = open_blobs(workload.blobs)
-        self._machines: OrderedDict[str, Machine] = OrderedDict()
+        self._machines = Machines()
+        self._arrays: dict[str, NDArray[Any]] = {}  # mapped
         self._on_device: dict[tuple[str, type, str], DeviceArrays] = {}
         self._most = COHORT  # trainings at a time that the device's memory has room for, as far as is known
 
@@ -224,9 +225,10 @@ class KerasTrainer:
             for epoch in range(task.known_epochs + 1, member.epoch):
                 report(member.told(epoch))
         for place, seed in enumerate(task.each_seed):
-            machine.prepare(task.params, seed)
-            if state is not None:
-                machine.take_state(part(state, place, task.seeds))
+            if state is None:
+                machine.prepare(task.params, seed)
+            else:
+                machine.resume(task.params, part(state, place, task.seeds))
             cohort.enter()
         return member
 
@@ -297,15 +299,15 @@ class KerasTrainer:
             pairs = zip(self._split("train"), self._split("validation"), strict=True)
             x, y = (np.concatenate(pair) for pair in pairs)
             return x, y
-        return self._blobs.array(f"data/x_{name}.npy"), self._blobs.array(f"data/y_{name}.npy")
+        return self._array(f"data/x_{name}.npy"), self._array(f"data/y_{name}.npy")
+
+    def _array(self, key: str) -> NDArray[Any]:
+        if key not in self._arrays:
+            self._arrays[key] = self._blobs.array(key)
+        return self._arrays[key]
 
     def _machine(self, structure: str, task: Task) -> Machine:
-        if structure not in self._machines:
-            while len(self._machines) >= _KEPT_PROGRAMS:
-                self._machines.popitem(last=False)
-            self._machines[structure] = self._build(task)
-        self._machines.move_to_end(structure)
-        return self._machines[structure]
+        return self._machines.of(structure, lambda: self._build(task))
 
     def _build(self, task: Task) -> Machine:
         params = task.params
@@ -313,27 +315,18 @@ class KerasTrainer:
         if self._hypermodels is not None:
             built, program, own_fit = self._hypermodels.build(self._shape(task), self._program)
             return Machine(built.model, Scalars.plain({}), program, built.labels, own_fit)
-        scalars = Scalars.variable(params)
-        model = build(self._workload.model, scalars=scalars, **self._shape(task))
-        model.compile(
-            optimizer=make_optimizer(str(params["optimizer"]), params, scalars, self._span(params)),
-            loss=make_loss(str(params["loss"]), self._workload.classes, scalars),
-            metrics=metrics_for(self._workload.monitor, self._workload.classes),
-            jit_compile=False,  # the program around it decides
-        )
-        if is_custom(self._workload.model):  # its widths may have any name
-            return Machine(model, scalars, self._program(model, params))
-        kinship = Kinship.of(params, scalars)
-        kin = Kin(
-            training=self._relative(lambda other: other.training == kinship.training),
-            validation=self._relative(lambda other: other.validation == kinship.validation),
-        )
-        return Machine(model, scalars, self._program(model, params, kin), kinship=kinship)
-
-    def _relative(self, alike: Callable[[Kinship], bool]) -> Program | None:
-        """The program of a machine of such a kinship."""
-        machines = self._machines.values()
-        return next((machine.program for machine in machines if machine.kinship and alike(machine.kinship)), None)
+        scalars, kin = Scalars.variable(params), self._machines.kin(params)
+        with making(kin):
+            model = build(self._workload.model, scalars=scalars, seed=None, **self._shape(task))
+            model.compile(
+                optimizer=make_optimizer(str(params["optimizer"]), params, scalars, self._span(params)),
+                loss=make_loss(str(params["loss"]), self._workload.classes, scalars),
+                metrics=metrics_for(self._workload.monitor, self._workload.classes),
+                jit_compile=False,  # the program around it decides
+            )
+            program = self._program(model, params, kin)
+        kinship = None if is_custom(self._workload.model) else Kinship.of(params, scalars)  # whose widths have any name
+        return Machine(model, scalars, program, kinship=kinship)
 
     def _program(self, model: keras.Model, params: dict[str, Any], kin: Kin | None = None) -> Program:
         """Whole epochs on the device where the data fits there, else `fit`, which streams it."""

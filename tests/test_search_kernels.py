@@ -12,7 +12,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from search.programs.kernels import use_kernels
+from search.programs.kernels import use_for_updates, use_in_layers
 from search.programs.widths import has_free_widths
 
 RULES = [
@@ -33,7 +33,8 @@ def stepped(rule, kernels):
     model.compile(optimizer=make_optimizer(params["optimizer"], params, Scalars.variable(params)), loss="mse")
     model.optimizer.build(model.trainable_variables)
     if kernels:
-        use_kernels(model)
+        use_in_layers(model)
+        use_for_updates(model.optimizer)
     draws = np.random.default_rng(0)
     for _ in range(3):
         gradients = [tf.constant(draws.normal(size=weight.shape), tf.float32) for weight in model.trainable_variables]
@@ -53,7 +54,8 @@ def normalised(shape, kernels, training=True):
     model.compile(optimizer="sgd", loss="mse")
     model.optimizer.build(model.trainable_variables)
     if kernels:
-        use_kernels(model)
+        use_in_layers(model)
+        use_for_updates(model.optimizer)
     x = tf.constant(np.random.default_rng(0).normal(3.0, 2.0, shape), tf.float32)
     weights = tf.constant(np.random.default_rng(1).normal(size=shape), tf.float32)
     with tf.GradientTape() as tape:
@@ -86,7 +88,7 @@ def test_dropout_in_a_kernel_drops_what_it_drops_without(rate):
         model.compile(optimizer="sgd", loss="mse")
         model.optimizer.build(model.trainable_variables)
         next(v for v in model.variables if v.name.endswith("seed_generator_state")).assign(np.array([7, 0], np.uint32))
-    use_kernels(models[1])
+    use_in_layers(models[1])
     x = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
     plain, kernel = (model.get_layer("dropout_0")(x, training=True).numpy() for model in models)
     np.testing.assert_array_equal(plain, kernel)
@@ -100,7 +102,7 @@ def test_a_dense_layer_in_a_kernel_is_keras_s(activation):
         model.compile(optimizer="sgd", loss="mse")
         model.optimizer.build(model.trainable_variables)
         model.set_weights([np.arange(12.0).reshape(3, 4) / 10, np.arange(4.0)])
-    use_kernels(models[1])
+    use_in_layers(models[1])
     x = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     for ours, keras_own in zip(*(_outputs_and_gradients(model, x) for model in reversed(models)), strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-5)
@@ -119,7 +121,7 @@ def test_a_convolution_in_a_kernel_is_keras_s(options):
         model.compile(optimizer="sgd", loss="mse")
         model.optimizer.build(model.trainable_variables)
         model.set_weights(weights)
-    use_kernels(models[1])
+    use_in_layers(models[1])
     x = draws.normal(size=(5, 6, 6, 2)).astype(np.float32)
     for ours, keras_own in zip(*(_outputs_and_gradients(model, x) for model in reversed(models)), strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-5)
@@ -129,7 +131,8 @@ def test_convolutions_in_groups_stay_keras_s():
     model = keras.Sequential([keras.Input((6, 6, 4)), keras.layers.Conv2D(4, 2, groups=2)])
     model.compile(optimizer="sgd", loss="mse")
     model.optimizer.build(model.trainable_variables)
-    use_kernels(model)
+    use_in_layers(model)
+    use_for_updates(model.optimizer)
     assert "call" not in model.layers[0].__dict__
     assert not has_free_widths(model)
 
@@ -143,7 +146,8 @@ def test_a_penalty_in_a_kernel_is_keras_s(penalty):
         model.compile(optimizer="sgd", loss="mse")
         model.optimizer.build(model.trainable_variables)
         if kernels:
-            use_kernels(model)
+            use_in_layers(model)
+            use_for_updates(model.optimizer)
         with tf.GradientTape() as tape:
             (loss,) = model.losses
         return [loss, tape.gradient(loss, layer.kernel.value)]
@@ -163,7 +167,8 @@ def test_gradients_pass_what_dropout_lets_pass():
     model = build("mlp", params, (6,), "float32", 2, 1.0, 0.0, Scalars.variable(params))
     model.compile(optimizer="sgd", loss="mse")
     model.optimizer.build(model.trainable_variables)
-    use_kernels(model)
+    use_in_layers(model)
+    use_for_updates(model.optimizer)
     x = tf.ones((50, 6))
     with tf.GradientTape() as tape:
         tape.watch(x)

@@ -154,7 +154,7 @@ def widths_trained(folder, changes, *widths):
 def graphs_of(trainer):
     """The graphs of training and of validation that a trainer's programs have."""
     programs = [machine.program for machine in trainer._machines.values()]
-    return {one._training.graph for one in programs}, {one._validation.graph for one in programs}
+    return {one.graphs.training.graph for one in programs}, {one.graphs.validation.graph for one in programs}
 
 
 def traces(graphs):
@@ -201,6 +201,18 @@ def test_a_convolutional_network_trains_the_same_after_networks_of_other_widths(
     after, trainer = filters_trained(tmp_path / "after", changes, (3, 12, 4), (7, 2, 9), (8, 6, 5))
     assert after == alone
     assert [traces(graphs) for graphs in graphs_of(trainer)] == [1, 1]
+
+
+@OF_TENSORFLOW
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_a_network_goes_on_the_same_after_one_of_other_widths_that_uses_its_variables(tmp_path, optimizer):
+    params, other = (PARAMS | {"optimizer": optimizer, "units": units} for units in (8, 13))
+    alone = train(make_trainer(make_blobs(tmp_path / "alone")), 4, params)
+    trainer = make_trainer(make_blobs(tmp_path / "together"))
+    for known in (0, 2):
+        ours = train(trainer, known + 2, params, known=known, structure="8")
+        train(trainer, known + 2, other, trial=1, known=known, structure="13")
+    assert ours == alone[2:]
 
 
 @OF_TENSORFLOW

@@ -151,8 +151,9 @@ def build(
     *,
     folder: Path = Path(),
     augments: bool = True,
+    seed: int | None = 0,
 ) -> Any:
-    """An uncompiled functional model with the initial weights of seed 0.
+    """An uncompiled functional model with initial weights.
 
     It gives one probability a class, or with the loss binary_crossentropy that of the second of two classes.
 
@@ -167,6 +168,7 @@ def build(
         scalars: Numbers written into the model, or variables of it.
         folder: What relative paths in params start from.
         augments: Whether the augmentation that params ask for is a part of it.
+        seed: Of the initial weights; None leaves them to `initialise`.
     Raises:
         SearchError: A value that the family cannot use, rows that it cannot take, or a function that cannot be
             imported or gives no model.
@@ -186,7 +188,8 @@ def build(
 
         return build_custom(name, params, task)
     model = _built(name, params, task, scalars)
-    initialise(model, seed=0)
+    if seed is not None:
+        initialise(model, seed)
     return model
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from search.errors import SearchError
 from search.models.custom import builder_of
 from search.models.drawing import draw
+from search.programs import write
 from search.scalars import is_scalar
 from search.seeds import derive
 
@@ -94,11 +95,14 @@ def _weights(layer: Any) -> list[Any]:
 
 
 def _initialise_layer(layer: Any, seed: int, index: int) -> None:
-    for number, variable in enumerate(_weights(layer)):
-        variable.assign(draw(_initializer(layer, variable), variable.shape, (seed, index, _WEIGHT, number)))
+    weights = _weights(layer)
+    draws = [
+        draw(_initializer(layer, variable), tuple(variable.shape), (seed, index, _WEIGHT, number))
+        for number, variable in enumerate(weights)
+    ]
     generators = [variable for variable in layer.variables if variable.name.endswith("seed_generator_state")]
-    for number, state in enumerate(generators):
-        state.assign(np.array([derive(seed, index, _SEED_STATE, number), 0], state.dtype))
+    starts = [np.array([derive(seed, index, _SEED_STATE, number), 0]) for number in range(len(generators))]
+    _set([*weights, *generators], [*draws, *starts])
 
 
 def _initializer(layer: Any, variable: Any) -> Any:
@@ -115,6 +119,10 @@ def _reset(optimizer: Any) -> None:
     if inner is not None and optimizer.built:  # the loss scale of mixed_float16
         optimizer.step_counter.assign(0)
         optimizer.dynamic_scale.assign(optimizer.initial_scale)
-    for variable in (inner or optimizer).variables:
-        if variable.name != "learning_rate" and not is_scalar(variable):
-            variable.assign(np.zeros(variable.shape, variable.dtype))
+    slots = [v for v in (inner or optimizer).variables if v.name != "learning_rate" and not is_scalar(v)]
+    _set(slots, [np.zeros(variable.shape, variable.dtype) for variable in slots])
+
+
+def _set(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
+    pairs = zip(variables, values, strict=True)
+    write(variables, [value.astype(variable.dtype, copy=False) for variable, value in pairs])

@@ -8,7 +8,8 @@ one program serves the search (training split) and the retraining (training and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -160,13 +161,22 @@ class InTurn:
 class Kin:
     """Programs of models like a new one but for the widths of their layers; TensorFlow then needs no new traces.
 
+    Such models are made of the same variables: when one is used, what another held is lost.
+
     Attributes:
         training: Of a model that differs in nothing else, nor in an option of `build_program`.
         validation: Of one that may have another optimizer and another size of batch.
+        made: What the backend notes while the new model is made.
     """
 
     training: Program | None = None
     validation: Program | None = None
+    made: list[Any] = field(default_factory=list)
+
+
+def making(kin: Kin) -> AbstractContextManager[None]:
+    """Within it a model that has kin is made, and its program."""
+    return _backend().making(kin)
 
 
 def build_program(
@@ -185,7 +195,7 @@ def build_program(
         jit_compile: Whether XLA compiles TensorFlow's epoch. It makes dense networks faster once it has compiled,
             and convolutions on a processor ten times slower; JAX's epoch is always compiled.
         class_weights: Shape (classes,): what a row of each class weighs in the loss of training; None for 1.
-        kin: Programs whose traces may serve.
+        kin: Programs whose traces may serve; only within `making(kin)`, as is the making of the model.
     """
     return _backend().make(model, batch_size, jit_compile=jit_compile, class_weights=class_weights, kin=kin or Kin())
 
@@ -225,7 +235,16 @@ def read(variables: Sequence[Any]) -> Tensors:
 
 
 def write(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
-    """Set Keras variables to values of equal shapes and types."""
+    """Set Keras variables to values of equal shapes and types, which nobody may change afterwards.
+
+    Raises:
+        ValueError: A shape differs.
+    """
+    _backend().write(variables, tensors)
+
+
+def write_by_keras(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
+    """`write` where a backend has no faster way."""
     for variable, tensor in zip(variables, tensors, strict=True):
         variable.assign(tensor)
 
@@ -271,6 +290,9 @@ class Backend(Protocol):
     ) -> Program:
         """See `build_program`."""
 
+    def making(self, kin: Kin) -> AbstractContextManager[None]:
+        """See `making`."""
+
     def make_probe(
         self, model: keras.Model, class_weights: NDArray[np.float32] | None
     ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
@@ -278,6 +300,9 @@ class Backend(Protocol):
 
     def read(self, variables: Sequence[Any]) -> Tensors:
         """See `read`."""
+
+    def write(self, variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
+        """See `write`."""
 
     def limit_threads(self, threads: int) -> None:
         """See `limit_threads`."""

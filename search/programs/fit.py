@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -10,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Kin, Look, create_variables, stretches
+from search.programs import (
+    VALIDATION_BATCH,
+    Alone,
+    DeviceArrays,
+    Kin,
+    Look,
+    create_variables,
+    stretches,
+    write_by_keras,
+)
 
 
 class FitProgram:
@@ -73,6 +83,11 @@ def make(
     return FitProgram(model, batch_size, class_weights)
 
 
+def making(kin: Kin) -> AbstractContextManager[None]:
+    """Nothing is shared."""
+    return nullcontext()
+
+
 def make_probe(
     model: keras.Model, class_weights: NDArray[np.float32] | None
 ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
@@ -83,6 +98,11 @@ def make_probe(
 def read(variables: Sequence[Any]) -> list[NDArray[Any]]:
     """Copies of the values of Keras variables."""
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def write(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
+    """Set Keras variables."""
+    write_by_keras(variables, tensors)
 
 
 def limit_threads(threads: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -20,7 +21,7 @@ from search.programs import (
     Tensors,
     create_variables,
     stretches,
-    write,
+    write_by_keras,
 )
 
 _LANES = (1, 4, COHORT)  # a cohort is filled up to one of these numbers, so that few programs are compiled
@@ -201,6 +202,11 @@ def make(
     return JaxProgram(model, batch_size, class_weights)
 
 
+def making(kin: Kin) -> AbstractContextManager[None]:
+    """Nothing is shared."""
+    return nullcontext()
+
+
 def make_probe(
     model: keras.Model, class_weights: NDArray[np.float32] | None
 ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
@@ -231,6 +237,11 @@ def make_probe(
 def read(variables: Sequence[Any]) -> Tensors:
     """Copies of the values of Keras variables."""
     return [np.array(value) for value in jax.device_get([variable.value for variable in variables])]
+
+
+def write(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
+    """Set Keras variables."""
+    write_by_keras(variables, tensors)
 
 
 def limit_threads(threads: int) -> None:

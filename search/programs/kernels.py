@@ -22,11 +22,16 @@ Update = Callable[[int, tf.Variable, tf.Tensor], None]
 """Changes a weight, given its place in the optimizer, itself and its gradient."""
 
 
-def use_kernels(model: keras.Model) -> None:
-    """Let a compiled model, its optimizer built, train by kernels where there are any."""
-    _use_for_updates(model.optimizer)
+def use_in_layers(model: keras.Model) -> None:
+    """Let a model's layers compute by kernels where there are any."""
     for layer in model._flatten_layers():
         _use_in_layer(layer)
+
+
+def make_room(optimizer: Any) -> None:
+    """Give what a kernel of an optimizer writes and nobody reads the shapes of the weights: others may have used it."""
+    for velocity, variable in zip(optimizer._velocities, optimizer.scratch, strict=True):
+        variable.assign(tf.zeros_like(velocity.value))
 
 
 def _use_in_layer(layer: Any) -> None:
@@ -44,7 +49,8 @@ def _use_in_layer(layer: Any) -> None:
         layer.__dict__["call"] = partial(_normalise, layer)
 
 
-def _use_for_updates(optimizer: Any) -> None:
+def use_for_updates(optimizer: Any) -> None:
+    """Let an optimizer, once it is built, change weights by a kernel if there is one."""
     rule = getattr(optimizer, "inner_optimizer", optimizer)  # inside of a loss scale
     make = _KERNELS.get(type(rule))
     if make is None or any(getattr(rule, option, False) for option in ("amsgrad", "centered")):

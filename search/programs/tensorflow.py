@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,18 +13,35 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Kin, Look, Program, create_variables, stretches
-from search.programs.kernels import use_kernels
-from search.programs.widths import Variables, forget_widths, has_free_widths
+from search.programs.kernels import make_room, use_for_updates, use_in_layers
+from search.programs.widths import forget_widths, has_free_widths, lent, network_of
 
 Logs = dict[str, Any]
-Given = Callable[[list[tf.Variable]], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """What a model is trained and validated by.
+
+    Attributes:
+        training: Of an epoch.
+        validation: Of a validation.
+        variables: All that both compute with, in the order in which Keras made them; none where no model may share
+            the graphs, else of shapes that leave the widths open.
+        network: Those that a validation computes with.
+    """
+
+    training: Training
+    validation: Validation
+    variables: Sequence[tf.Variable] = ()
+    network: Sequence[tf.Variable] = ()
 
 
 class TensorFlowProgram:
-    """The graphs of a model, and its variables.
+    """The graphs of a model.
 
     Args:
-        model: Compiled.
+        model: Compiled, made within `making(kin)`.
         batch_size: Rows a training step.
         jit_compile: Whether XLA compiles the epoch.
         class_weights: Shape (classes,); None for 1.
@@ -43,23 +61,23 @@ class TensorFlowProgram:
     ) -> None:
         _spare_graph_rewriting(model)
         create_variables(model)
-        shares = not jit_compile and has_free_widths(model)
-        if shares:
-            forget_widths(model)
-        use_kernels(model)
+        use_in_layers(model)
         self._model = model
         self._batch_size = batch_size
-        trained, read = Variables(model, model.optimizer), Variables(model)
-        self._trained, self._read = (trained.values, read.values) if shares else ([], [])
-        if shares and (trains := _alike(model, kin.training)):
-            self._training: Training = trains._training
+        if graphs := _shared_by(kin.training):
+            self.graphs = graphs  # of the variables that the model was made of
+            return
+        training = Training(model, batch_size, jit_compile, class_weights)
+        if jit_compile or not has_free_widths(model):
+            self.graphs = Graphs(training, Validation(model))
         else:
-            given = trained.replaced if shares else _as_they_are
-            self._training = Training(model, batch_size, jit_compile, class_weights, given)
-        if shares and (validates := _alike(model, kin.validation)):
-            self._validation: Validation = validates._validation
-        else:
-            self._validation = Validation(model, read.replaced if shares else _as_they_are)
+            made = list(kin.made)
+            relative = _shared_by(kin.validation)
+            replaced = forget_widths(model, relative.network if relative else None)
+            validation = relative.validation if relative else Validation(model)
+            variables = [replaced.get(id(variable), variable) for variable in made]
+            self.graphs = Graphs(training, validation, variables, network_of(model))
+        use_for_updates(model.optimizer)
 
     def to_device(self, x: NDArray[Any], y: NDArray[np.int32]) -> DeviceArrays:
         """Copy a split to the device."""
@@ -71,7 +89,7 @@ class TensorFlowProgram:
 
     def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
         """Train one epoch over the rows in `order`."""
-        return _numbers(self._training.graph(self._trained, data.x, data.y, tf.constant(order)))
+        return _numbers(self.graphs.training.graph(data.x, data.y, tf.constant(order)))
 
     def train_and_look(
         self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
@@ -82,13 +100,13 @@ class TensorFlowProgram:
             if looked:
                 batch = tf.constant(rows[: self._batch_size])
                 look(tf.gather(data.x, batch), tf.gather(data.y, batch))
-            self._training.graph(self._trained, data.x, data.y, tf.constant(rows), first=False)
+            self.graphs.training.graph(data.x, data.y, tf.constant(rows), first=False)
         return _numbers(self._model.get_metrics_result())
 
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The metrics on all rows of `data`."""
         whole = data.rows <= VALIDATION_BATCH
-        return _numbers(self._validation.graph(self._read, data.x, data.y, whole))
+        return _numbers(self.graphs.validation.graph(data.x, data.y, whole))
 
 
 class Training:
@@ -102,33 +120,25 @@ class Training:
         batch_size: Rows a training step.
         jit_compile: Whether XLA compiles the epoch.
         class_weights: Shape (classes,); None for 1.
-        given: Lets the model compute with the variables that the graph is given.
     """
 
     def __init__(
-        self,
-        model: keras.Model,
-        batch_size: int,
-        jit_compile: bool,
-        class_weights: NDArray[np.float32] | None,
-        given: Given,
+        self, model: keras.Model, batch_size: int, jit_compile: bool, class_weights: NDArray[np.float32] | None
     ) -> None:
         self._model = model
         self._batch_size = batch_size
         self._class_weights = None if class_weights is None else tf.constant(class_weights)
-        self._given = given
         self._epoch = self._static_epoch if jit_compile else self._dynamic_epoch
         compiled = {"jit_compile": jit_compile, "reduce_retracing": not jit_compile, "autograph": False}
         self.graph = tf.function(self._train, **compiled)
 
-    def _train(
-        self, variables: list[tf.Variable], x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: bool = True
-    ) -> Logs:
-        with self._given(variables):
-            if first:
-                self._model.reset_metrics()
-            self._epoch(x, y, order)
-            return dict(self._model.get_metrics_result())
+    def _train(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, first: bool = True) -> Logs:
+        if first:
+            self._model.reset_metrics()
+        if hasattr(self._model.optimizer, "scratch"):
+            make_room(self._model.optimizer)
+        self._epoch(x, y, order)
+        return dict(self._model.get_metrics_result())
 
     def _dynamic_epoch(self, x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> None:
         def step(rows: tf.Tensor) -> None:
@@ -159,39 +169,33 @@ class Validation:
 
     Args:
         model: Compiled, with all its variables.
-        given: Lets the model compute with the variables that the graph is given.
     """
 
-    def __init__(self, model: keras.Model, given: Given) -> None:
+    def __init__(self, model: keras.Model) -> None:
         self._model = model
-        self._given = given
         self.graph = tf.function(self._validate, autograph=False, reduce_retracing=True)
 
-    def _validate(self, variables: list[tf.Variable], x: tf.Tensor, y: tf.Tensor, whole: bool) -> Logs:
-        with self._given(variables):
-            self._model.reset_metrics()
-            if whole:
-                self._model.test_step((x, y))
-            else:
-                _each_batch(tf.shape(y)[0], VALIDATION_BATCH, lambda rows: self._validate_on(x, y, rows))
-            return dict(self._model.get_metrics_result())
+    def _validate(self, x: tf.Tensor, y: tf.Tensor, whole: bool) -> Logs:
+        self._model.reset_metrics()
+        if whole:
+            self._model.test_step((x, y))
+        else:
+            _each_batch(tf.shape(y)[0], VALIDATION_BATCH, lambda rows: self._validate_on(x, y, rows))
+        return dict(self._model.get_metrics_result())
 
     def _validate_on(self, x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor) -> None:
         self._model.test_step((tf.gather(x, rows), tf.gather(y, rows)))
 
 
-def _as_they_are(variables: list[tf.Variable]) -> AbstractContextManager[None]:
-    """The model computes with its own."""
-    return nullcontext()
+def _shared_by(program: Program | None) -> Graphs | None:
+    """The graphs of a program, if other models may share them."""
+    return program.graphs if isinstance(program, TensorFlowProgram) and program.graphs.variables else None
 
 
-def _alike(model: keras.Model, program: Program | None) -> TensorFlowProgram | None:
-    """The program, if it is TensorFlow's and its model has layers of the same kinds."""
-    return program if isinstance(program, TensorFlowProgram) and _kinds(program._model) == _kinds(model) else None
-
-
-def _kinds(model: keras.Model) -> list[type]:
-    return [type(layer) for layer in model.layers]
+def making(kin: Kin) -> AbstractContextManager[None]:
+    """See `search.programs.making`."""
+    graphs = _shared_by(kin.training)
+    return lent(graphs.variables if graphs else (), kin.made)
 
 
 def make(
@@ -224,8 +228,17 @@ def make_probe(
 
 
 def read(variables: Sequence[Any]) -> list[NDArray[Any]]:
-    """Copies of the values of Keras variables."""
-    return [variable.value.numpy() for variable in variables]
+    """Copies of the values of Keras variables, by the operation itself: `Variable.numpy` takes three times as long."""
+    handles = [(variable.value.handle, variable.value.dtype) for variable in variables]
+    return [tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype).numpy() for handle, dtype in handles]
+
+
+def write(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
+    """Set Keras variables, by the operation itself: Keras's `assign` takes five times as long."""
+    for variable, tensor in zip(variables, tensors, strict=True):
+        if variable.shape != tensor.shape:
+            raise ValueError(f"{variable.path}: has the shape {variable.shape} (came {tensor.shape})")
+        tf.raw_ops.AssignVariableOp(resource=variable.value.handle, value=tensor)
 
 
 def limit_threads(threads: int) -> None:

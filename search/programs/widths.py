@@ -1,13 +1,13 @@
 """Graphs of TensorFlow that networks of different widths share: one trace serves all of them.
 
 To trace takes as long as some twenty epochs of a small dense network, and half a second for convolutions. A graph
-that is given its variables as arguments, of shapes that it doesn't know where a width decides them, computes with
-those of any such network.
+of variables whose shapes it doesn't know where a width decides them computes with any width, so such networks are
+made of the same variables, and have them one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,11 +39,59 @@ def has_free_widths(model: keras.Model) -> bool:
     return known and plain and not hasattr(model.optimizer, "inner_optimizer")  # of a loss scale
 
 
-def forget_widths(model: keras.Model) -> None:
+@contextmanager
+def lent(variables: Sequence[tf.Variable], made: list[tf.Variable]) -> Iterator[None]:
+    """Have Keras take these variables one after the other where it makes some, and new ones when there are no more.
+
+    Args:
+        variables: Of a model that is made in the same order.
+        made: Is given what Keras has got.
+    """
+    rest = iter(variables)
+
+    def create(make: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
+        variable = next(rest, None)
+        made.append(make(**options) if variable is None else variable)
+        return made[-1]
+
+    with tf.variable_creator_scope(create):
+        yield
+
+
+def forget_widths(model: keras.Model, network: Sequence[tf.Variable] | None) -> dict[int, tf.Variable]:
     """Give a model, its optimizer built, variables that leave open what its widths decide.
 
-    The shape of its outputs stays known, for metrics may ask it.
+    Args:
+        model: Compiled; has free widths.
+        network: Those of another model that are to be this one's as well, as `network_of` has them; None for new ones.
+    Returns:
+        What the model has now by the `id` of what it had before.
     """
+    every = [*_network(model), *model.optimizer.variables]
+    before = [variable.value for variable in every]
+    if network is None:
+        _forget_in_layers(model)
+    else:
+        for variable, value in zip(_network(model), network, strict=True):
+            variable._value = value
+    for variable in model.optimizer.variables:
+        _forget(variable, [None] * len(variable.shape))
+    _index(model.optimizer)
+    return {id(old): variable.value for old, variable in zip(before, every, strict=True)}
+
+
+def network_of(model: keras.Model) -> list[tf.Variable]:
+    """TensorFlow's variables of a model without those of its optimizer; equal models have them in the same order."""
+    return [variable.value for variable in _network(model)]
+
+
+def _network(model: keras.Model) -> list[Any]:
+    every = [*model.variables, *model.metrics_variables]
+    return list({id(variable): variable for variable in every}.values())
+
+
+def _forget_in_layers(model: keras.Model) -> None:
+    """The shape of the outputs stays known, for metrics may ask it."""
     layers = [layer for layer in model.layers if type(layer) in _WITH_WIDTH]
     for layer in layers:
         for variable in layer.weights:
@@ -52,59 +100,12 @@ def forget_widths(model: keras.Model) -> None:
                 inputs = [None] * (len(variable.shape) - len(window) - 1)
                 outputs = variable.shape[-1] if layer is layers[-1] else None
                 _forget(variable, [*window, *inputs, outputs])
-    for variable in model.optimizer.variables:
-        _forget(variable, [None] * len(variable.shape))
-    _index(model.optimizer)
 
 
 def _forget(variable: Any, shape: Sequence[int | None]) -> None:
     if shape:
         old = variable.value
         variable._value = tf.Variable(old.read_value(), trainable=old.trainable, shape=tf.TensorShape(shape))
-
-
-class Variables:
-    """All variables of a compiled model that a graph reads or writes.
-
-    Args:
-        model: Compiled.
-        optimizer: Its optimizer; None for a graph that doesn't train.
-    """
-
-    def __init__(self, model: keras.Model, optimizer: Any = None) -> None:
-        of_optimizer = optimizer.variables if optimizer else []
-        every = [*model.variables, *of_optimizer, *model.metrics_variables]
-        self._own = list({id(variable): variable for variable in every}.values())
-        self._optimizer = optimizer
-
-    @property
-    def values(self) -> list[tf.Variable]:
-        """TensorFlow's, in an order that is the same for models that differ in widths."""
-        return [*(variable.value for variable in self._own), *self._scratch]
-
-    @contextmanager
-    def replaced(self, values: Sequence[tf.Variable]) -> Iterator[None]:
-        """Let the model compute with others."""
-        before = self.values
-        self._take(values)
-        try:
-            yield
-        finally:
-            self._take(before)
-
-    def _take(self, values: Sequence[tf.Variable]) -> None:
-        count = len(self._own)
-        for variable, value in zip(self._own, values[:count], strict=True):
-            variable._value = value
-        if self._scratch:
-            self._optimizer.scratch = list(values[count:])
-        if self._optimizer:
-            _index(self._optimizer)
-
-    @property
-    def _scratch(self) -> list[tf.Variable]:
-        """What a kernel of the optimizer writes and nobody reads."""
-        return getattr(self._optimizer, "scratch", [])
 
 
 def _index(optimizer: Any) -> None:

@@ -157,7 +157,7 @@ def make_trainer(workload: Workload) -> tuple[worker.Trainer, Ready]:
     for owner, method, part in (
         (training.KerasTrainer, "_build", "building"),
         (training.Machine, "prepare", "preparing"),
-        (training.Machine, "take_state", "weights"),
+        (training.Machine, "resume", "weights"),
         (Checkpoints, "save", "checkpoints"),
         (Checkpoints, "load", "checkpoints"),
     ):
@@ -170,13 +170,17 @@ def time_programs(watch: Stopwatch) -> None:
     """Let the programs of trainers that are made from now on be timed."""
     from search import training
 
-    inner = getattr(training, _MAKER)
+    inner, kin_of = getattr(training, _MAKER), training.Machines.kin
 
-    def build(*arguments: Any, kin: Any = None, **named: Any) -> TimedProgram:
-        programs = [one and one._program for one in (kin.training, kin.validation)] if kin else []
-        return TimedProgram(inner(*arguments, kin=training.Kin(*programs), **named), watch)
+    def build(*arguments: Any, **named: Any) -> TimedProgram:
+        return TimedProgram(inner(*arguments, **named), watch)
+
+    def find(machines: training.Machines, params: dict[str, Any]) -> training.Kin:
+        kin = kin_of(machines, params)
+        return training.Kin(*(timed and timed._program for timed in (kin.training, kin.validation)))
 
     setattr(training, _MAKER, build)
+    training.Machines.kin = find
 
 
 if __name__ == "__main__":
