@@ -19,7 +19,20 @@ _OPTIONAL = {
 # Parts of TensorFlow's public names that lead to hundreds of modules which neither Keras nor training asks for.
 _UNASKED = tuple(
     f"tensorflow._api.v2.{name}"
-    for name in ("compat", "feature_column", "__internal__.feature_column", "__internal__.distribute")
+    for name in (
+        "compat",
+        "feature_column",
+        "lite",
+        "distribute.experimental",
+        "experimental.numpy",
+        "experimental.tensorrt",
+        "debugging.experimental",
+        "tpu.experimental",
+        "profiler.experimental",
+        "__internal__.feature_column",
+        "__internal__.distribute",
+        "__internal__.test",
+    )
 )
 
 
