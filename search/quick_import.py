@@ -22,8 +22,6 @@ _UNASKED = tuple(
     for name in (
         "compat",
         "feature_column",
-        "lite",
-        "distribute.experimental",
         "experimental.numpy",
         "experimental.tensorrt",
         "debugging.experimental",

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from search.losses import make_loss
 from search.models import build
+from search.programs import create_variables
 from search.scalars import Scalars, make_optimizer
 
 if keras.backend.backend() != "tensorflow":
@@ -12,7 +14,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-from search.programs.kernels import use_for_updates, use_in_layers
+from search.programs.kernels import use_for_updates, use_in_layers, use_in_metrics
 from search.programs.widths import has_free_widths
 
 RULES = [
@@ -93,6 +95,27 @@ def test_dropout_in_a_kernel_drops_what_it_drops_without(rate):
     plain, kernel = (model.get_layer("dropout_0")(x, training=True).numpy() for model in models)
     np.testing.assert_array_equal(plain, kernel)
     assert (kernel == 0).mean() == pytest.approx(rate, abs=0.1)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "mean_squared_error"])
+def test_the_loss_and_the_accuracy_of_batches_are_keras_s(loss, weighted):
+    params = {"l1": 1e-2, "activity_l2": 1e-2, "units": 8}
+    models = [build("mlp", params, (6,), "float32", 3, 1.0, 0.0, Scalars.variable(params)) for _ in range(2)]
+    draws = np.random.default_rng(0)
+    x, y, weights = draws.normal(size=(50, 6)).astype(np.float32), draws.integers(3, size=50), draws.uniform(size=50)
+    found = []
+    for model in models:
+        model.compile(optimizer="sgd", loss=make_loss(loss, 3), metrics=["accuracy"])
+        create_variables(model)
+        if model is models[1]:
+            use_in_metrics(model)
+        for rows in (slice(0, 30), slice(30, 50)):
+            batch = [tf.constant(x[rows]), tf.constant(y[rows], tf.int32), tf.constant(weights[rows], tf.float32)]
+            model.train_step(batch if weighted else batch[:2])
+        found.append({name: float(value) for name, value in model.get_metrics_result().items()})
+    assert found[1] == pytest.approx(found[0], rel=1e-6)
+    assert found[1].keys() == {"loss", "accuracy"}
 
 
 @pytest.mark.parametrize("activation", [None, "tanh"])

@@ -29,6 +29,39 @@ def test_what_a_worker_left_out_is_there_when_it_is_asked_for():
     assert done.stdout.splitlines() == ["_LazyModule False", "Session Interpreter Dense", "(2, 1) sklearn"]
 
 
+NAMES = """
+import sys
+from search.quick_import import quick_import
+if sys.argv[1] == "quick":
+    with quick_import(everything=False):
+        import keras
+import tensorflow as tf
+
+def names(module, prefix, seen):
+    for name in sorted(dir(module)):
+        if not name.startswith("_") and prefix + name not in ("tf.keras", "tf.estimator"):
+            found = getattr(module, name)
+            is_module = type(found).__name__ in ("module", "_LazyModule")  # TensorFlow's own lazy ones aren't its API
+            public = is_module and found.__name__.startswith("tensorflow._api")
+            if public and id(found) not in seen:
+                names(found, f"{prefix}{name}.", seen | {id(found)})
+            print(prefix + name, public)
+
+names(tf, "tf.", frozenset())
+"""
+
+
+@pytest.mark.slow
+def test_tensorflow_has_all_its_public_names_in_a_worker():
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    quick, plain = (
+        subprocess.run([sys.executable, "-c", NAMES, how], env=environment, capture_output=True, text=True, check=True)
+        for how in ("quick", "plain")
+    )
+    assert quick.stdout == plain.stdout
+    assert quick.stdout.count("\n") > 5_000
+
+
 BEFORE_WORKERS = """
 import os, subprocess, sys
 from search.cli import main

@@ -28,6 +28,18 @@ def use_in_layers(model: keras.Model) -> None:
         _use_in_layer(layer)
 
 
+def use_in_metrics(model: keras.Model) -> None:
+    """Let a compiled model, its metrics built, sum up its loss and its accuracy in few operations."""
+    if type(model).compute_loss is keras.Model.compute_loss and model._compile_loss is not None:
+        model.__dict__["compute_loss"] = partial(_total_loss, model)
+    tracker = model._loss_tracker
+    tracker.__dict__["update_state"] = partial(_add_loss, tracker, tracker.update_state)
+    if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
+        for metric in model._compile_metrics.metrics:
+            if type(metric) is keras.metrics.SparseCategoricalAccuracy:
+                metric.__dict__["update_state"] = partial(_count_hits, metric, metric.update_state)
+
+
 def make_room(optimizer: Any) -> None:
     """Give what a kernel of an optimizer writes and nobody reads the shapes of the weights: others may have used it."""
     for velocity, variable in zip(optimizer._velocities, optimizer.scratch, strict=True):
@@ -86,13 +98,14 @@ def _update(
 def _adam(rule: Any, learning_rate: tf.Tensor) -> Update:
     """Adam and AdamW, whose weight decay Keras applies before."""
     step = tf.cast(rule.iterations.value + 1, tf.float32)
+    beta_1, beta_2, epsilon = (tf.constant(number, tf.float32) for number in (rule.beta_1, rule.beta_2, rule.epsilon))
     rest = {
         "lr": learning_rate,
-        "beta1": rule.beta_1,
-        "beta2": rule.beta_2,
-        "beta1_power": tf.pow(tf.constant(rule.beta_1, tf.float32), step),
-        "beta2_power": tf.pow(tf.constant(rule.beta_2, tf.float32), step),
-        "epsilon": rule.epsilon,
+        "beta1": beta_1,
+        "beta2": beta_2,
+        "beta1_power": tf.pow(beta_1, step),
+        "beta2_power": tf.pow(beta_2, step),
+        "epsilon": epsilon,
     }
 
     def update(index: int, weight: tf.Variable, gradient: tf.Tensor) -> None:
@@ -133,15 +146,17 @@ def _rmsprop(rule: Any, learning_rate: tf.Tensor) -> Update:
     else:
         momentum, increments = tf.constant(0.0), rule.scratch
 
+    rho, epsilon = (tf.constant(number, tf.float32) for number in (rule.rho, rule.epsilon))
+
     def update(index: int, weight: tf.Variable, gradient: tf.Tensor) -> None:
         tf.raw_ops.ResourceApplyRMSProp(
             var=weight.handle,
             ms=_handle(rule._velocities[index]),
             mom=increments[index].handle,
             lr=learning_rate,
-            rho=rule.rho,
+            rho=rho,
             momentum=momentum,
-            epsilon=rule.epsilon,
+            epsilon=epsilon,
             grad=gradient,
         )
 
@@ -218,7 +233,7 @@ class _Penalty(VariablePenalty):
         weights = tf.convert_to_tensor(x)
         sums = ((self.l1, _absolute_sum), (self.l2, _square_sum))
         terms = [tf.cast(rate, weights.dtype) * sum_of(weights) for rate, sum_of in sums if rate is not None]
-        return tf.add_n(terms)
+        return tf.add_n(terms) if len(terms) > 1 else terms[0]
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -234,6 +249,40 @@ def _square_sum(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tenso
 def _uniform(shape: tf.Tensor, seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
     return tf.raw_ops.StatelessRandomUniformV2(shape=shape, key=key, counter=counter, alg=_ALGORITHM, dtype=dtype)
+
+
+def _total_loss(
+    model: Any, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+) -> tf.Tensor:
+    """Keras's `compute_loss`, without a sum over what is a number already."""
+    loss = model._compile_loss(y, y_pred, sample_weight)
+    more = [tf.cast(term if term.shape.rank == 0 else tf.reduce_sum(term), loss.dtype) for term in model.losses]
+    return tf.add_n([loss, *more]) if more else loss
+
+
+def _add_loss(metric: Any, by_keras: Callable[..., None], value: Any, sample_weight: Any = None) -> None:
+    """Add a batch's loss as often as the batch has rows: the update of Keras's `Mean` for two numbers."""
+    value = tf.convert_to_tensor(value)
+    if sample_weight is None or value.shape.rank != 0:
+        by_keras(value, sample_weight)
+    else:
+        rows = tf.cast(sample_weight, metric.total.dtype)
+        _add(metric, tf.cast(value, rows.dtype) * rows, rows)
+
+
+def _count_hits(metric: Any, by_keras: Callable[..., None], y: Any, outputs: Any, sample_weight: Any = None) -> None:
+    """Count the rows whose label has the largest probability; Keras tells 0 from -0, which no probability is."""
+    if sample_weight is not None or y.shape.rank != 1:
+        by_keras(y, outputs, sample_weight)
+    else:
+        labels = tf.cast(y, tf.int64)
+        hits = tf.cast(tf.equal(tf.argmax(outputs, axis=-1), labels), metric.total.dtype)
+        _add(metric, tf.reduce_sum(hits), tf.cast(tf.size(labels), hits.dtype))
+
+
+def _add(metric: Any, total: tf.Tensor, count: tf.Tensor) -> None:
+    metric.total.value.assign_add(total, read_value=False)
+    metric.count.value.assign_add(count, read_value=False)
 
 
 def _handle(variable: Any) -> tf.Tensor:

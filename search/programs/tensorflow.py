@@ -12,8 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from search.errors import SearchError
 from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Kin, Look, Program, create_variables, stretches
-from search.programs.kernels import make_room, use_for_updates, use_in_layers
+from search.programs.kernels import make_room, use_for_updates, use_in_layers, use_in_metrics
 from search.programs.widths import forget_widths, has_free_widths, lent, network_of
 
 Logs = dict[str, Any]
@@ -62,9 +63,12 @@ class TensorFlowProgram:
         _spare_graph_rewriting(model)
         create_variables(model)
         use_in_layers(model)
+        use_in_metrics(model)
         self._model = model
         self._batch_size = batch_size
         if graphs := _shared_by(kin.training):
+            if len(kin.made) != len(graphs.variables):
+                raise SearchError("networks that differ in widths alone must have equally many variables", exit_code=1)
             self.graphs = graphs  # of the variables that the model was made of
             return
         training = Training(model, batch_size, jit_compile, class_weights)
