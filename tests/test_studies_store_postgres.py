@@ -133,7 +133,7 @@ class Restarter:
             restart(self.server, self.away_seconds)
 
 
-@pytest.mark.parametrize("away_seconds", [0.0, pytest.param(20.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("away_seconds", [0.0, pytest.param(10.0, marks=pytest.mark.slow)])
 def test_a_run_outlives_its_server_and_loses_no_acknowledged_trial(server, tmp_path, away_seconds):
     path, restarter = make_study(tmp_path), Restarter(server, away_seconds)
     undisturbed = run(path, tmp_path / "files")
