@@ -6,7 +6,7 @@ import pytest
 
 from search.losses import make_loss
 from search.models import build
-from search.programs import create_variables
+from search.programs import create_variables, read, write
 from search.scalars import Scalars, make_optimizer
 
 if keras.backend.backend() != "tensorflow":
@@ -204,3 +204,28 @@ def _outputs_and_gradients(model, x):
         y = model(x, training=True)
         loss = tf.reduce_sum(y * y)
     return [y, *tape.gradient(loss, [weight.value for weight in model.trainable_variables])]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: "-".join(map(str, rule.values())))
+def test_values_that_are_written_and_read_stay_as_they_are_while_the_network_trains(rule):
+    """TensorFlow may take an array's memory for a variable's; its kernels must not write there."""
+    params = {"learning_rate": 0.01, **rule}
+    model = keras.Sequential([keras.Input((256,)), keras.layers.Dense(256)])
+    model.compile(optimizer=make_optimizer(rule["optimizer"], params, Scalars.variable(params)), loss="mse")
+    model.optimizer.build(model.trainable_variables)
+    use_for_updates(model.optimizer)
+    step = tf.function(lambda gradients: model.optimizer.apply(gradients, model.trainable_variables))
+    gradients = [tf.ones(variable.shape) for variable in model.trainable_variables]
+    for _ in range(5):  # whether memory is shared depends on where it lies
+        written = [np.ones(variable.shape, np.float32) for variable in model.weights]
+        write(model.weights, written)
+        before = read(model.weights)
+        step(gradients)
+        assert all((own == 1).all() for own in [*written, *before])
+        assert all((own != 1).all() for own in read(model.weights))
+
+
+def test_a_value_of_another_shape_is_not_written():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+    with pytest.raises(ValueError, match=r"kernel: has the shape \(3, 4\) \(came \(4, 3\)\)"):
+        write(model.weights[:1], [np.zeros((4, 3), np.float32)])
