@@ -24,6 +24,7 @@ from search.cli_options import (
     StoreUrl,
     Study,
     Trials,
+    Version,
     Workers,
     load_record,
     open_store,
@@ -52,7 +53,7 @@ app.add_typer(studies_app, name="studies")
 
 
 @app.callback()
-def toprung(debug: Debug = False) -> None:
+def toprung(debug: Debug = False, version: Version = False) -> None:
     """Hyperparameter search for Keras models that wastes no epoch."""
 
 

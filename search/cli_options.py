@@ -30,6 +30,14 @@ def _without_password(context: typer.Context, parameter: typer.CallbackParam, ur
     return url
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"toprung {version('toprung')}")
+        raise typer.Exit
+
+
 StoreUrl = Annotated[
     str | None,
     typer.Option(
@@ -63,6 +71,9 @@ Hypermodel = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
+Version = Annotated[
+    bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", is_eager=True)]
 
 RUNS = Path("runs")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
@@ -21,6 +24,7 @@ _UNASKED = tuple(
     f"tensorflow._api.v2.{name}"
     for name in (
         "compat",
+        "lite",
         "feature_column",
         "experimental.numpy",
         "experimental.tensorrt",
@@ -32,6 +36,8 @@ _UNASKED = tuple(
         "__internal__.test",
     )
 )
+# Folders of TensorFlow's by the public module of the same name, which must be imported after them to keep it.
+_FOLDERS = {"tensorflow._api.v2.lite": "tensorflow.lite"}
 
 
 @contextmanager
@@ -43,7 +49,7 @@ def quick_import(*, everything: bool) -> Iterator[None]:
     """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     sys.meta_path.insert(0, _OnDemand(_UNASKED))
-    with _absent(() if everything else _OPTIONAL.get(backend, ())), _no_collections():
+    with _absent(() if everything else _OPTIONAL.get(backend, ())), _quotes_compiled_once(), _no_collections():
         yield
 
 
@@ -57,6 +63,8 @@ class _OnDemand:
         """The spec of one of the modules, with a lazy loader."""
         if name not in self._names:
             return None
+        if folder := _FOLDERS.get(name):
+            import_module(folder)
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
             spec.loader = LazyLoader(spec.loader)
@@ -73,6 +81,17 @@ def _absent(names: Sequence[str]) -> Iterator[None]:
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+@contextmanager
+def _quotes_compiled_once() -> Iterator[None]:
+    """Let `typing` compile equal types in quotes once: TensorFlow's operations have 18,000, of 114 kinds."""
+    module = vars(typing)
+    module["compile"] = cache(compile)  # which `typing` finds before Python's own
+    try:
+        yield
+    finally:
+        del module["compile"]
 
 
 @contextmanager

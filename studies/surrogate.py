@@ -1,6 +1,7 @@
 """A Gaussian process: what a function may be at places where it hasn't been seen."""
 
 import math
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,14 @@ class GaussianProcess:
     def __init__(self, places: Array, values: Array) -> None:
         self._places = places
         self._lengths, self._noise = _likeliest(places, values)
-        root, half = _factor(places, values, self._lengths, self._noise)
+        root, half = _factor(_within(places, self._lengths), values, self._noise)
         self._unroot = np.linalg.inv(root)
         self._weights = self._unroot.T @ half
         self._variance = max(_JITTER, float(half @ half) / len(values))
+
+    def means(self, places: Array) -> Array:
+        """What the function most likely is at each place, without noise; shapes as in `predict`."""
+        return self._near(places) @ self._weights
 
     def predict(self, places: Array) -> tuple[Array, Array]:
         """What the function may be, without noise.
@@ -47,53 +52,63 @@ class GaussianProcess:
         Returns:
             Its mean at each place, shape (n,), and the covariance between the places, shape (n, n).
         """
-        near = _kernel(places / self._lengths, self._places / self._lengths)
+        near = self._near(places)
         known = near @ self._unroot.T
-        left = _kernel(places / self._lengths, places / self._lengths) - known @ known.T
+        left = _within(places, self._lengths) - known @ known.T
         left[np.diag_indices_from(left)] += _JITTER
         return near @ self._weights, self._variance * left
+
+    def _near(self, places: Array) -> Array:
+        return _kernel(places / self._lengths, self._places / self._lengths)
 
 
 def _likeliest(places: Array, values: Array) -> tuple[Array, float]:
     """A length for each coordinate, and the noise."""
     count = places.shape[1]
     usual = np.full(count, _USUAL_LENGTH * math.sqrt(max(1, count)))
-    even = [(scale * usual, noise) for scale in _SCALES for noise in _NOISES]
-    lengths, noise = max(even, key=lambda one: _likelihood(places, values, usual, *one))
-    best = _likelihood(places, values, usual, lengths, noise)
+    even = []
+    for lengths in (scale * usual for scale in _SCALES):
+        alike = _within(places, lengths)
+        even += [(_likelihood(alike, values, lengths / usual, noise), lengths, noise) for noise in _NOISES]
+    best, lengths, noise = max(even, key=itemgetter(0))
     for index in range(count):
         for factor in (0.5, 2.0):
             other = lengths.copy()
             other[index] *= factor
-            found = _likelihood(places, values, usual, other, noise)
+            found = _likelihood(_within(places, other), values, other / usual, noise)
             if found > best:
                 best, lengths = found, other
                 break
     return lengths, noise
 
 
-def _likelihood(places: Array, values: Array, usual: Array, lengths: Array, noise: float) -> float:
+def _likelihood(alike: Array, values: Array, scales: Array, noise: float) -> float:
     """Logarithm, but for a constant: of the values, at the best variance, and of what is expected of the rest."""
-    root, half = _factor(places, values, lengths, noise)
+    root, half = _factor(alike, values, noise)
     variance = float(half @ half) / len(half)
     fit = -0.5 * len(half) * math.log(variance + 1e-12) - float(np.log(np.diag(root)).sum())
-    expected = np.log(lengths / usual) / _SPREAD_OF_LENGTHS
+    expected = np.log(scales) / _SPREAD_OF_LENGTHS
     return fit - 0.5 * float(expected @ expected) - 0.5 * math.log(noise / 0.1) ** 2
 
 
-def _factor(places: Array, values: Array, lengths: Array, noise: float) -> tuple[Array, Array]:
+def _factor(alike: Array, values: Array, noise: float) -> tuple[Array, Array]:
     """The lower root of the values' covariance, and the values divided by it.
 
     One factorisation gives both: with the values as one more row, their quotient is the root's last.
     """
     count = len(values)
     covariance = np.empty((count + 1, count + 1))
-    covariance[:count, :count] = _kernel(places / lengths, places / lengths)
+    covariance[:count, :count] = alike
     covariance[np.diag_indices(count)] += noise + _JITTER
     covariance[count, :count] = values
     covariance[count, count] = 1 + values @ values / noise  # more than the quotient's square, so there is a root
     root = np.asarray(np.linalg.cholesky(covariance), np.float64)  # it reads the lower half alone
     return root[:count, :count], root[count, :count]
+
+
+def _within(places: Array, lengths: Array) -> Array:
+    """How alike the function is at each two of some places."""
+    return _kernel(places / lengths, places / lengths)
 
 
 def _kernel(some: Array, others: Array) -> Array:

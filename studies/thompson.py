@@ -69,7 +69,7 @@ class Thompson:
         places = self._embedded(trials)
         varies = np.ptp(places, axis=0) > 0
         process = self._process(places[:, varies], _magnitudes(values))
-        means, _ = process.predict(places[:, varies])
+        means = process.means(places[:, varies])
         candidates = self._candidates(trials[np.argsort(-means, kind="stable")[:_BEST]], rng, given)
         may_be = process.predict(self._embedded(candidates)[:, varies])
         worth = rng.multivariate_normal(*may_be, method="cholesky", check_valid="ignore")

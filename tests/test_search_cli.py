@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
@@ -59,6 +60,10 @@ def test_help_is_quick_and_imports_no_heavy_library(tmp_path):
     code += "print(sorted({'keras','tensorflow','optuna','pandas','matplotlib','sklearn','jax'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_version_is_that_of_the_installed_package(tmp_path):
+    assert toprung("--version", cwd=tmp_path).stdout == f"toprung {version('toprung')}\n"
 
 
 @pytest.mark.parametrize("words", ["status", "leaderboard tiny", "explain tiny 0"])

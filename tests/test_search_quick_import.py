@@ -3,8 +3,13 @@
 import os
 import subprocess
 import sys
+import typing
+from types import SimpleNamespace
+from typing import ForwardRef, get_type_hints
 
 import pytest
+
+from search.quick_import import quick_import
 
 PROGRAM = """
 import sys
@@ -60,6 +65,15 @@ def test_tensorflow_has_all_its_public_names_in_a_worker():
     )
     assert quick.stdout == plain.stdout
     assert quick.stdout.count("\n") > 5_000
+
+
+def test_equal_types_in_quotes_are_types_of_their_own_though_compiled_once():
+    with quick_import(everything=True):
+        first, second = ForwardRef("list[int]"), ForwardRef("list[int]")
+    assert first is not second
+    hints = get_type_hints(SimpleNamespace(__annotations__={"a": first, "b": second}))
+    assert hints == {"a": list[int], "b": list[int]}
+    assert "compile" not in vars(typing)
 
 
 BEFORE_WORKERS = """
