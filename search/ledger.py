@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Self, TypeVar
 
 _TOGETHER = 500  # changes in one transaction at most: others want to write to the store as well
+_GATHER_SECONDS = 0.02  # from the first of them: the next follow at once, and a worker waits for who gives them
 
 Change = TypeVar("Change")
 
@@ -15,7 +16,7 @@ Change = TypeVar("Change")
 class Ledger(Generic[Change]):
     """Changes that are on their way to the store.
 
-    What is given while the disk is busy goes there together, in one transaction, which costs no more than that of
+    What is given at nearly the same time goes there together, in one transaction, which costs no more than that of
     a single change. What is lost with the process is at most the last few changes, and whole ones: they are written
     in the order in which they were given. A later run finds the study as it stood before them, and the checkpoints
     that go beyond.
@@ -27,6 +28,7 @@ class Ledger(Generic[Change]):
     def __init__(self, commit: Callable[[Sequence[Change]], object]) -> None:
         self._commit = commit
         self._changes: queue.Queue[Change | None] = queue.Queue()
+        self._settling = threading.Event()  # someone waits until all is written
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -46,7 +48,9 @@ class Ledger(Generic[Change]):
         Raises:
             StudyError: A change couldn't be written.
         """
+        self._settling.set()
         self._changes.join()
+        self._settling.clear()
         self._complain()
 
     def __enter__(self) -> Self:
@@ -54,6 +58,7 @@ class Ledger(Generic[Change]):
 
     def __exit__(self, *_: object) -> None:
         """Write what is left; a failure was told, or is overtaken by the error that ends the block."""
+        self._settling.set()
         self._changes.put(None)
         self._thread.join()
 
@@ -72,8 +77,10 @@ class Ledger(Generic[Change]):
                 self._changes.task_done()
 
     def _waiting(self) -> list[Change | None]:
-        """Wait for a change, then take all that have come; None, which ends it, is the last that ever comes."""
+        """Wait for a change, then take all that come soon; None, which ends it, is the last that ever comes."""
         waiting = [self._changes.get()]
+        if waiting[0] is not None:
+            self._settling.wait(_GATHER_SECONDS)
         while len(waiting) < _TOGETHER:
             try:
                 waiting.append(self._changes.get_nowait())

@@ -1,6 +1,7 @@
 """Params that a Gaussian process takes for good, or does not know to be bad."""
 
 from collections.abc import Iterator, Sequence
+from statistics import median  # NumPy's imports its masked arrays first
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
@@ -69,10 +70,10 @@ class Thompson:
         places = self._embedded(trials)
         varies = np.ptp(places, axis=0) > 0
         process = self._process(places[:, varies], _magnitudes(values))
-        means = process.means(places[:, varies])
-        candidates = self._candidates(trials[np.argsort(-means, kind="stable")[:_BEST]], rng, given)
-        may_be = process.predict(self._embedded(candidates)[:, varies])
-        worth = rng.multivariate_normal(*may_be, method="cholesky", check_valid="ignore")
+        best = np.argsort(-process.means(places[:, varies]), kind="stable")[:_BEST]
+        candidates = self._candidates(trials[best], rng, given)
+        means, covariance = process.predict(self._embedded(candidates)[:, varies])
+        worth = means + np.linalg.cholesky(covariance) @ rng.standard_normal(len(candidates))
         return candidates[np.argsort(-worth, kind="stable")]
 
     def _candidates(self, best: Array, rng: np.random.Generator, given: Params) -> Array:
@@ -116,6 +117,6 @@ class Thompson:
 def _magnitudes(values: Sequence[float]) -> Array:
     """How near values are to the best, by order of magnitude; of mean 0 and deviation 1 where they differ."""
     behind = max(values) - np.array(values)
-    usual = float(np.median(behind)) or float(behind.mean()) or 1.0
+    usual = float(median(behind)) or float(behind.mean()) or 1.0
     found = -np.log(behind + usual / 2)
     return np.asarray((found - found.mean()) / (found.std() or 1.0))

@@ -1,7 +1,9 @@
 import threading
+import time
 
 import pytest
 
+import search.ledger
 from search.ledger import Ledger
 
 
@@ -30,6 +32,17 @@ def test_what_comes_while_the_disk_is_busy_is_written_together():
         free.set()
         ledger.settle()
     assert commits == [["first"], ["second", "third", "fourth"]]
+
+
+def test_what_comes_soon_is_written_together_and_at_once_when_someone_waits_for_it(monkeypatch):
+    monkeypatch.setattr(search.ledger, "_GATHER_SECONDS", 60.0)
+    commits, begun = [], time.monotonic()
+    with Ledger(commits.append) as ledger:
+        for change in ("first", "second", "third"):
+            ledger.add(change)
+        ledger.settle()
+    assert commits == [["first", "second", "third"]]
+    assert time.monotonic() - begun < 30
 
 
 def test_leaving_writes_what_is_left():
