@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from running import make_study
-from test_search_training import assert_equal, job_events, kept, make_blobs, make_trainer, train
+from trainers import assert_equal, job_events, kept, make_blobs, make_trainer, train
 
 from search.errors import SearchError
 from search.messages import EvaluateJob, ExportJob, Task, TrainJob, TrialFailed

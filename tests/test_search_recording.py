@@ -5,7 +5,7 @@ import csv
 import keras
 import numpy as np
 import pytest
-from test_search_training import PARAMS, ROWS, assert_equal, make_blobs, make_trainer
+from trainers import PARAMS, ROWS, assert_equal, make_blobs, make_trainer
 
 from search.messages import Task, TrainJob, TrialFailed
 from search.models import initialise
