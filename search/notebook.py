@@ -12,6 +12,7 @@ import inspect
 import json
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +90,10 @@ class Study:
 
     def optuna(self) -> optuna.Study:
         """The study as Optuna has it, for its plots, importances and everything else; change nothing."""
-        return Store.open(self.store, create=False, read_only=True).optuna(self.record.name)
+        store = Store.open(self.store, create=False, read_only=True)
+        study = store.optuna(self.record.name)
+        weakref.finalize(study, store.close)
+        return study
 
     def hyperparameters(self, params: Params | None = None) -> keras_tuner.HyperParameters:
         """The best params, or others, in Keras Tuner's form: `hypermodel.build` makes the model of them."""

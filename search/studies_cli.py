@@ -70,7 +70,8 @@ def studies_import(
         raise typer.BadParameter("give --from-optuna or --from-keras-tuner")
     with Store.open(store_url(out, store)) as opened:
         if from_optuna is not None:
-            count = import_optuna(opened, name, open_optuna(from_optuna))
+            with open_optuna(from_optuna) as source:
+                count = import_optuna(opened, name, source)
         else:
             assert from_keras_tuner is not None
             count = import_keras_tuner(opened, name, from_keras_tuner)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ def import_optuna(store: Store, name: str, source: optuna.Study) -> int:
     return _add(store, name, direction, metrics[0] if metrics else None, trials)
 
 
-def open_optuna(url: str) -> optuna.Study:
-    """The study at "DATABASE-URL#NAME", or the only one of a database.
+@contextmanager
+def open_optuna(url: str) -> Iterator[optuna.Study]:
+    """The study at "DATABASE-URL#NAME", or the only one of a database; for reading.
 
     Raises:
         StudyError: There is no such study, or the name is needed.
@@ -50,7 +52,7 @@ def open_optuna(url: str) -> optuna.Study:
         names = store.names()
         if not name and len(names) != 1:
             raise StudyError(f"{address}: holds {len(names)} studies; add one's name: {address}#NAME")
-        return store.optuna(name or names[0])
+        yield store.optuna(name or names[0])
 
 
 def import_keras_tuner(store: Store, name: str, project: Path) -> int:

@@ -1,11 +1,13 @@
 """Studies that run in seconds: a tiny npz file, a small space, workers that sleep instead of training."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from search.job import Options
 from search.signals import StopRequest
@@ -87,3 +89,12 @@ def start_process(path, out, *overrides):
     tests = str(Path(__file__).parent)
     code = RUNNER.format(tests=tests, path=str(path), out=str(out), overrides=overrides)
     return subprocess.Popen([sys.executable, "-c", code], start_new_session=True, cwd=Path(tests).parent)
+
+
+def times_open(path):
+    """How often this process has a file open."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("this system doesn't tell which files are open")
+    links = [os.path.realpath(descriptor) for descriptor in descriptors.iterdir()]
+    return links.count(os.path.realpath(path))

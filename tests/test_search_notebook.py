@@ -1,5 +1,6 @@
 """Studies from Python, as a notebook has them."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
-from running import SLEEPING_WORKER, make_study
+from running import SLEEPING_WORKER, make_study, times_open
 
 import search
 from search import display, job, notebook
@@ -84,6 +85,10 @@ def test_optuna_gets_its_own_study(folder):
     assert type(study) is optuna.Study
     assert [trial.number for trial in study.trials] == [0, 1, 2]
     assert study.best_value == max(t.value for t in study.trials if t.state.name == "COMPLETE")
+    assert times_open(folder / "runs" / "studies.db") > 0
+    del study
+    gc.collect()
+    assert times_open(folder / "runs" / "studies.db") == 0
 
 
 def test_problems_of_tables_come_as_those_of_a_file_do(folder):

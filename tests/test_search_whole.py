@@ -88,8 +88,8 @@ def test_the_close_look_at_the_winner_is_of_the_model_that_is_kept(digits):
 
 
 def test_any_optuna_tool_reads_the_store(digits):
-    url = sqlite_url(digits[0] / "runs" / "studies.db")
-    study = optuna.load_study(study_name="digits", storage=url)
+    storage = optuna.storages.RDBStorage(sqlite_url(digits[0] / "runs" / "studies.db"))
+    study = optuna.load_study(study_name="digits", storage=storage)
     assert len(study.trials) == 5
     for trial in study.trials:
         assert list(trial.intermediate_values) == list(range(1, len(trial.intermediate_values) + 1))
@@ -98,6 +98,8 @@ def test_any_optuna_tool_reads_the_store(digits):
         )
     assert study.best_value == max(t.value for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE)
     assert "params_learning_rate" in study.trials_dataframe().columns
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -4,6 +4,7 @@ import json
 
 import optuna
 import pytest
+from running import times_open
 
 from reports.leaderboard import leaderboard
 from studies.errors import StudyError
@@ -22,10 +23,10 @@ def store(tmp_path):
 @pytest.fixture
 def old(tmp_path):
     """An Optuna study with a trial of each kind, in a database of its own."""
+    storage = optuna.storages.RDBStorage(sqlite_url(tmp_path / "optuna.db"))
     study = optuna.create_study(
-        storage=sqlite_url(tmp_path / "optuna.db"), study_name="old", direction="maximize",
-        pruner=optuna.pruners.NopPruner(),
-    )  # fmt: skip
+        storage=storage, study_name="old", direction="maximize", pruner=optuna.pruners.NopPruner()
+    )
     for value in (0.5, 0.9):
         trial = study.ask()
         trial.suggest_float("x", 0, 1)
@@ -37,12 +38,14 @@ def old(tmp_path):
     pruned.report(0.1, 1)
     study.tell(pruned, state=optuna.trial.TrialState.PRUNED)
     study.ask()  # runs on: not finished
-    return study
+    yield study
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_an_optuna_study_is_ranked_like_any_other(store, old, tmp_path):
-    source = open_optuna(sqlite_url(tmp_path / "optuna.db"))
-    assert import_optuna(store, "mine", source) == 3
+    with open_optuna(sqlite_url(tmp_path / "optuna.db")) as source:
+        assert import_optuna(store, "mine", source) == 3
     record = store.load("mine")
     assert [trial.state for trial in record.trials] == ["complete", "complete", "pruned"]
     assert [trial.value for trial in record.trials][:2] == [0.5, 0.9]
@@ -57,10 +60,17 @@ def test_a_name_is_taken_once_and_a_source_needs_a_name_where_there_are_several(
     import_optuna(store, "mine", old)
     with pytest.raises(StudyError, match='the study "mine" is in the store already'):
         import_optuna(store, "mine", old)
-    optuna.create_study(storage=sqlite_url(tmp_path / "optuna.db"), study_name="second")
-    with pytest.raises(StudyError, match="holds 2 studies; add one's name"):
-        open_optuna(sqlite_url(tmp_path / "optuna.db"))
-    assert open_optuna(sqlite_url(tmp_path / "optuna.db") + "#second").study_name == "second"
+    optuna.create_study(storage=old._storage, study_name="second")
+    with (
+        pytest.raises(StudyError, match="holds 2 studies; add one's name"),
+        open_optuna(sqlite_url(tmp_path / "optuna.db")),
+    ):
+        pass
+    before = times_open(tmp_path / "optuna.db")
+    with open_optuna(sqlite_url(tmp_path / "optuna.db") + "#second") as source:
+        assert source.study_name == "second"
+        assert times_open(tmp_path / "optuna.db") > before
+    assert times_open(tmp_path / "optuna.db") == before
 
 
 def test_several_objectives_are_refused(store):

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 import sqlalchemy
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from running import times_open
 
 from studies import history
 from studies.errors import StudyError
@@ -358,8 +360,8 @@ def test_two_studies_of_a_store_can_run_at_once(store, url):
 
 def test_the_lock_goes_with_the_process_that_held_it(file_store, path):
     program = (
-        "import sys, time\n"
-        "from tests.test_studies_store import *\n"
+        "import sys, time; sys.path.append('tests')\n"
+        "from test_studies_store import *\n"
         "study = begin(Store.open(sys.argv[1]))\n"
         "print('held', flush=True); time.sleep(60)"
     )
@@ -433,8 +435,8 @@ def test_of_eight_first_starts_at_once_one_runs_and_seven_are_told_so(tmp_path):
 @pytest.mark.slow
 def test_a_writer_that_is_killed_leaves_each_change_whole_or_out(path):
     program = (
-        "import sys\n"
-        "from tests.test_studies_store import *\n"
+        "import sys; sys.path.append('tests')\n"
+        "from test_studies_store import *\n"
         "study = begin(Store.open(sys.argv[1]))\n"
         "while True:\n"
         "    record = three_epochs(study.create(PARAMS, DISTRIBUTIONS, 1), 'complete')\n"
@@ -731,6 +733,15 @@ def test_the_schemas_that_are_known_are_those_of_optunas_migrations(file_store):
     assert _known_schemas() == optunas.get_all_versions()
 
 
+def test_a_store_that_is_closed_holds_its_file_open_no_more(path):
+    with Store.open(sqlite_url(path)) as opened:
+        optunas = opened.storage
+        assert optunas.get_all_studies() == []
+        assert optunas.get_current_version() == optunas.get_head_version()
+        assert times_open(path) > 0
+    assert times_open(path) == 0
+
+
 def test_opening_a_store_and_reading_a_study_takes_none_of_optunas_migrations(file_store, path):
     begin(file_store).close()
     program = (
@@ -833,7 +844,8 @@ def test_network_file_systems_are_known_by_their_mounts(tmp_path):
 
 
 def test_the_rollback_journal_is_used_where_the_library_has_the_wal_bug(path):
-    mode = sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone()[0]
+    with closing(sqlite3.connect(path)) as connection:
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
     assert mode == ("wal" if sqlite3.sqlite_version_info >= (3, 51, 3) else "delete")
 
 

@@ -27,8 +27,9 @@ class BulkStorage(RDBStorage):
         storage = cls(url, dict(options), skip_compatibility_check=True, skip_table_creation=True)
         storage.remove_session()
         storage.engine.dispose()
-        storage.engine = engine
-        storage.scoped_session = scoped_session(sessionmaker(bind=engine))
+        sessions = scoped_session(sessionmaker(bind=engine))
+        for part in (storage, storage._version_manager):  # which would open connections of its own, and close none
+            part.engine, part.scoped_session = engine, sessions
         return storage
 
     def get_all_trials(
