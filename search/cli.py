@@ -196,8 +196,11 @@ def report(
     from reports.page import write_report
     from reports.repository import write_repository_page
 
-    path = to or out / name / ("report.md" if md else "report.html")
-    (write_repository_page if md else write_report)(load_record(out, store, name), out / name, path)
+    record, folder = load_record(out, store, name), out / name
+    if to is None:
+        folder.mkdir(parents=True, exist_ok=True)  # of a study that was imported there is none
+    path = to or folder / ("report.md" if md else "report.html")
+    (write_repository_page if md else write_report)(record, folder, path)
     typer.echo(f"report: {path}")
 
 

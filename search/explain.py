@@ -21,9 +21,9 @@ def explanation(record: StudyRecord, number: int) -> dict[str, Any]:
     """One verdict a rung, and how the trial stands, as plain values.
 
     Raises:
-        StudyError: There is no such trial.
+        StudyError: There is no such trial, or another program made the study.
     """
-    hyperband = validate(Hyperband, record.plan["hyperband"], record.name)
+    hyperband = validate(Hyperband, record.own_plan["hyperband"], record.name)
     verdicts = explain(record.trials, hyperband.ladder, record.direction, number)
     trial = next(trial for trial in record.trials if trial.number == number)
     return {

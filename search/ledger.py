@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Self, TypeVar
 
 _TOGETHER = 500  # changes in one transaction at most: others want to write to the store as well
-_GATHER_SECONDS = 0.02  # from the first of them: the next follow at once, and a worker waits for who gives them
+_GATHER_SECONDS = 0.02  # from the first: more follow at once, from the thread that a worker waits for
 
 Change = TypeVar("Change")
 

@@ -32,11 +32,12 @@ def standing(record: StudyRecord, now: dict[str, Any] | None) -> dict[str, Any]:
     alive = (
         now is not None and bool(now["workers"]) and _age(now["at"]) < _FRESH_SECONDS and record.state == "searching"
     )
+    ended = "finished" if record.state == "finished" else "interrupted"
     return {
         "name": record.name,
-        "state": "running" if alive else ("finished" if record.state == "finished" else "interrupted"),
+        "state": "running" if alive else (ended if record.plan else "imported"),
         "trials": {state: counts[state] for state in _STATES},
-        "budget": record.plan["budget"]["trials"],
+        "budget": record.plan["budget"]["trials"] if record.plan else None,
         "epochs": sum(trial.epochs for trial in record.trials),
         "monitor": record.monitor,
         "best": None if best is None else best.value,
@@ -69,7 +70,8 @@ def standings_text(found: Sequence[dict[str, Any]]) -> RenderableType:
 
 def _trials(one: dict[str, Any]) -> str:
     counts = [f"{count} {state}" for state, count in one["trials"].items() if count]
-    return f"{sum(one['trials'].values())} of {one['budget']}: {', '.join(counts) or 'none yet'}"
+    budget = "" if one["budget"] is None else f" of {one['budget']}"
+    return f"{sum(one['trials'].values())}{budget}: {', '.join(counts) or 'none yet'}"
 
 
 def _best(one: dict[str, Any]) -> str:

@@ -54,6 +54,7 @@ def retrain_study(
         observe: Told of the progress.
     Raises:
         SearchError: The study has no usable trial (exit code 1).
+        StudyError: There is none of that name, or another program made it.
     """
     from studies.store import Store
 
@@ -69,6 +70,6 @@ def retrain_study(
 def stored_study(record: StudyRecord, retrain_changes: Mapping[str, Any]) -> LoadedStudy:
     """A study as it was last run, with another way of retraining."""
     where = f"{record.name} (in the store)"
-    plan = {**record.plan, "retrain": {**record.plan["retrain"], **retrain_changes}}
+    plan = {**record.own_plan, "retrain": {**record.own_plan["retrain"], **retrain_changes}}
     space = validate(Space, dict(record.space), where)
     return LoadedStudy(validate(StudyPlan, plan, where), space, Path(record.data["base"]) / "study.toml")

@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.errors import StudyError
+from studies.quiet import quiet
 from studies.records import Direction
 from studies.store import Store
 from studies.store.faults import explained
@@ -77,7 +78,7 @@ def import_keras_tuner(store: Store, name: str, project: Path) -> int:
 def _add(store: Store, name: str, direction: Direction, monitor: str | None, trials: list[FrozenTrial]) -> int:
     if name in store.names():
         raise StudyError(f'the study "{name}" is in the store already; choose another name')
-    with explained(name):
+    with explained(name), quiet():
         study = optuna.create_study(storage=store.storage, study_name=name, direction=direction)
         if monitor is not None:
             study.set_user_attr("monitor", monitor)

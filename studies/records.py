@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+from studies.errors import StudyError
+
 Scalar = str | int | float | bool
 Params = dict[str, Scalar]
 Direction = Literal["maximize", "minimize"]
@@ -134,3 +136,14 @@ class StudyRecord:
     created: datetime
     trials: tuple[TrialRecord, ...] = ()
     retrained: tuple[RetrainRecord, ...] = ()
+
+    @property
+    def own_plan(self) -> Mapping[str, Any]:
+        """The plan of a study that has one.
+
+        Raises:
+            StudyError: Another program made it, and it was imported.
+        """
+        if not self.plan:
+            raise StudyError(f"{self.name}: was not made by toprung; it can be ranked, reported and browsed, no more")
+        return self.plan

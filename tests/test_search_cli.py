@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
+import optuna
 import pandas as pd
 import pytest
 import typer
@@ -17,6 +18,7 @@ from running import make_study, run
 from typer.main import get_command
 
 from search.cli import app
+from studies.store import sqlite_url
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,6 +62,26 @@ def test_help_is_quick_and_imports_no_heavy_library(tmp_path):
     code += "print(sorted({'keras','tensorflow','optuna','pandas','matplotlib','sklearn','jax'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_study_of_another_program_is_imported_and_shown_by_every_command(tmp_path):
+    storage = optuna.storages.RDBStorage(sqlite_url(tmp_path / "optuna.db"))
+    study = optuna.create_study(storage=storage, study_name="old", direction="maximize")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
+    storage.remove_session()
+    storage.engine.dispose()
+    done = toprung("studies", "import", "mine", "--from-optuna", "sqlite:///optuna.db", cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("imported mine: 3 trials; toprung leaderboard mine\n", "")
+    status = json.loads(toprung("status", "--json", cwd=tmp_path).stdout)
+    assert (status["state"], status["budget"], status["trials"]["complete"]) == ("imported", None, 3)
+    assert "3: 3 complete" in toprung("status", cwd=tmp_path).stdout
+    assert toprung("leaderboard", "mine", cwd=tmp_path).stdout.count("complete") == 3
+    for words, file in (("report mine", "report.html"), ("report mine --md", "report.md")):
+        toprung(*words.split(), cwd=tmp_path)
+        assert "mine" in (tmp_path / "runs" / "mine" / file).read_text(encoding="utf-8")
+    for words in ("explain mine 0", "retrain mine"):
+        refused = toprung(*words.split(), cwd=tmp_path, ok=False)
+        assert (refused.returncode, "was not made by toprung" in refused.stderr) == (2, True)
 
 
 def test_the_version_is_that_of_the_installed_package(tmp_path):
