@@ -47,7 +47,7 @@ class Chart:
         from matplotlib import rc_context
 
         file = io.StringIO()
-        with rc_context({"svg.hashsalt": "toprung"}), _boxes_for_glyphs():
+        with rc_context({"svg.hashsalt": "toprung"}), _boxes_for_glyphs(), _laid_out(self.figure):
             self.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
         return file.getvalue()
 
@@ -125,6 +125,23 @@ def legend(axes: Axes, order: Sequence[int] | None = None) -> None:
         frameon=False,
         fontsize="small",
     )
+
+
+@contextmanager
+def _laid_out(figure: Figure) -> Iterator[None]:
+    """The figure as its layout places it for SVG: to find that out, `savefig` would draw all of it one time more."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    canvas, layout = figure.canvas, figure.get_layout_engine()
+    FigureCanvasSVG(figure)  # a text is as wide as this canvas says
+    if layout is not None:
+        layout.execute(figure)
+    figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(layout)
+        figure.set_canvas(canvas)
 
 
 @contextmanager

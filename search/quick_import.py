@@ -14,6 +14,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
+from studies.absent import absent
+
 # What Keras and TensorFlow import where it is installed, and do without where it isn't.
 _OPTIONAL = {
     "tensorflow": ("pandas", "matplotlib", "sklearn", "scipy", "jax"),
@@ -49,7 +51,7 @@ def quick_import(*, everything: bool) -> Iterator[None]:
     """
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     sys.meta_path.insert(0, _OnDemand(_UNASKED))
-    with _absent(() if everything else _OPTIONAL.get(backend, ())), _quotes_compiled_once(), _no_collections():
+    with absent(() if everything else _OPTIONAL.get(backend, ())), _quotes_compiled_once(), _no_collections():
         yield
 
 
@@ -69,18 +71,6 @@ class _OnDemand:
         if spec is not None and spec.loader is not None:
             spec.loader = LazyLoader(spec.loader)
         return spec
-
-
-@contextmanager
-def _absent(names: Sequence[str]) -> Iterator[None]:
-    """Let some packages look as if they weren't installed, unless they are imported already."""
-    hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None makes an import fail
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 @contextmanager

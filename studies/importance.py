@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
+from studies.absent import absent
 from studies.records import Scalar, StudyRecord, TrialRecord
 
 LEAST_TRIALS = 12
@@ -89,7 +93,6 @@ def _best(study: StudyRecord, trial: TrialRecord, epochs: int) -> float | None:
 
 def _evaluated(study: StudyRecord, values: Mapping[int, float], names: Sequence[str]) -> dict[str, float]:
     import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
     from studies.quiet import quiet
@@ -102,8 +105,29 @@ def _evaluated(study: StudyRecord, values: Mapping[int, float], names: Sequence[
         params = {name: kinds[name][1](trial.params[name]) for name in names if name in trial.params}
         drawn = {name: kinds[name][0] for name in params}
         shadow.add_trial(create_trial(value=values[trial.number], params=params, distributions=drawn))
-    found = get_param_importances(shadow, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE))
+    importance = _optuna_importance()
+    evaluator = importance.PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
+    found = importance.get_param_importances(shadow, evaluator=evaluator)
     return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _optuna_importance() -> ModuleType:
+    """`optuna.importance` without scikit-learn: it takes a second to import, and PED-ANOVA is not what needs it.
+
+    Whoever else imports the module gets it whole.
+    """
+    import optuna
+
+    name = "optuna.importance"
+    if name in sys.modules:
+        return sys.modules[name]
+    on_demand = vars(optuna)["importance"]
+    with absent(["sklearn"]):
+        module = import_module(name)
+    for part in [part for part in sys.modules if f"{part}.".startswith(f"{name}.")]:
+        del sys.modules[part]
+    vars(optuna)["importance"] = on_demand
+    return module
 
 
 def _distribution(study: StudyRecord, name: str, trials: Sequence[TrialRecord]) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """What every test finds as the first one did."""
 
+import gc
 import importlib.util
 import os
 import sys
@@ -14,6 +15,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU's usual one is not good to five digits
+gc.set_threshold(100_000)  # as the commands do: with Python's own a tenth of the time went into looking for garbage
 
 
 @pytest.fixture(autouse=True)

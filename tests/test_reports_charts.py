@@ -1,3 +1,4 @@
+import io
 import re
 import subprocess
 import sys
@@ -5,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from datetime import timedelta
 
 import pytest
+from matplotlib import rc_context
 from records import START, record, retrained, study
 
 from reports.charts import gaps, learning_curves, progress, rungs, trial_curves
@@ -53,6 +55,15 @@ def test_a_chart_is_well_formed_svg_without_script_and_the_same_each_time():
         assert "<script" not in svg
         assert not re.search(r"(href|src)=\"(?!#)", svg)
     assert [chart.svg() for chart in charts(few())] == [chart.svg() for chart in charts(few())]
+
+
+def test_a_chart_that_is_laid_out_once_is_the_one_that_savefig_draws_twice():
+    for chart, again in zip(charts(few()), charts(few()), strict=True):
+        file = io.StringIO()
+        with rc_context({"svg.hashsalt": "toprung"}):
+            again.figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        assert chart.svg() == file.getvalue()
+        assert chart.figure.get_layout_engine() is not None
 
 
 def test_charts_with_nothing_to_show_are_left_out():

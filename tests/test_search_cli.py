@@ -88,11 +88,11 @@ def test_the_version_is_that_of_the_installed_package(tmp_path):
     assert toprung("--version", cwd=tmp_path).stdout == f"toprung {version('toprung')}\n"
 
 
-@pytest.mark.parametrize("words", ["status", "leaderboard tiny", "explain tiny 0"])
-def test_commands_that_only_read_never_import_keras(finished, words):
+@pytest.mark.parametrize("words", ["status", "leaderboard tiny", "explain tiny 0", "report tiny --to tiny.html"])
+def test_commands_that_only_read_import_neither_keras_nor_scikit_learn(finished, words):
     code = f"import sys, search.cli as c; sys.argv=['toprung',*{words.split()!r}]\n"
     code += "try: c.main()\nexcept SystemExit as e: assert not e.code, e.code\n"
-    code += "print([m for m in ('keras', 'tensorflow', 'jax') if m in sys.modules])"
+    code += "print([m for m in ('keras', 'tensorflow', 'jax', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=finished, check=True,
                           env=_environment({}))  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"

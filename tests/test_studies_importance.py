@@ -1,4 +1,6 @@
 import random
+import subprocess
+import sys
 
 import pytest
 from records import record, study
@@ -69,3 +71,16 @@ def test_the_same_study_gives_the_same_importances_and_says_nothing(capfd):
     first, second = (importances(study(trials(50))) for _ in range(2))
     assert first == second
     assert capfd.readouterr() == ("", "")
+
+
+def test_importances_leave_optunas_own_as_they_were():
+    code = """
+import sys
+sys.path[:0] = ["tests", "."]
+from test_studies_importance import importances, study, trials
+assert importances(study(trials(40))).trials == 40
+assert "sklearn" not in sys.modules
+import optuna
+optuna.importance.FanovaImportanceEvaluator()  # raises ImportError where scikit-learn is missing
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
