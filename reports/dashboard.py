@@ -24,6 +24,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from reports.errors import ReportError
 from reports.tables import defused_csv
+from studies.absent import absent
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -112,7 +113,8 @@ class Dashboard(socketserver.ThreadingMixIn, WSGIServer):
         Raises:
             StudyError: The store cannot be opened.
         """
-        from optuna_dashboard import wsgi
+        with absent(["sklearn"]):  # a second to import, for importances that the page doesn't show
+            from optuna_dashboard import wsgi
 
         from reports.exhibit import exhibit
 

@@ -21,8 +21,10 @@ _PROBE_SECONDS = 120
 _PROBE = """
 import json, time
 started = time.perf_counter()
-import keras, numpy
-from search.programs import devices
+from search.quick_import import quick_import
+with quick_import(everything=False):
+    import keras
+    from search.programs import devices
 imported = time.perf_counter() - started
 x = keras.ops.ones((512, 512))
 where = str(getattr(x, "device", "")) or str(next(iter(x.devices())))
