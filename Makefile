@@ -4,7 +4,7 @@ BIN := .venv/bin
 STUDY ?= digits
 
 .DEFAULT_GOAL := run
-.PHONY: run test check everyday slow jax format soak clean
+.PHONY: run test check all everyday slow jax format soak clean
 
 # The environment is made once, and again when what it holds changes.
 .installed: pyproject.toml .ci/constraints.txt
@@ -15,10 +15,13 @@ STUDY ?= digits
 run: .installed
 	$(BIN)/toprung run $(STUDY)
 
-test: .installed everyday jax slow
+test: .installed all jax
 
 # Each file's tests go to one process: they share what is slow to make.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+all:
+	$(PYTEST)
 
 everyday:
 	$(PYTEST) -m 'not slow'

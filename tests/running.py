@@ -4,11 +4,14 @@ import dataclasses
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
+from reports.canvas import Chart
 from search.job import Options
 from search.signals import StopRequest
 from search.study import run_study
@@ -61,11 +64,12 @@ def options(out, workers=1, worker_command=SLEEPING_WORKER):
     return Options(Path(out), sqlite_url(Path(out).absolute() / "studies.db"), "tensorflow", workers, 1, worker_command)
 
 
-def run(path, out, *overrides, workers=1, observe=None, stop=None, worker_command=SLEEPING_WORKER):
-    """Run a study in this process; its record."""
+def run(path, out, *overrides, workers=1, observe=None, stop=None, worker_command=SLEEPING_WORKER, pictures=False):
+    """Run a study in this process; its record. The report's pictures are drawn if asked: they take the most time."""
     loaded = load_study(str(path), overrides)
     told = observe or (lambda kind, **fields: None)
-    return run_study(loaded, options(out, workers, worker_command), stop or StopRequest(), told)
+    with nullcontext() if pictures else patch.object(Chart, "svg", lambda _: "<svg/>"):
+        return run_study(loaded, options(out, workers, worker_command), stop or StopRequest(), told)
 
 
 def stored(out, name="tiny"):

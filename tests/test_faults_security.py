@@ -361,7 +361,7 @@ def wicked_run(tmp_path_factory):
     space += 'learning_rate = { type = "float", low = 1e-4, high = 1e-1, log = true }\n'
     (folder / "space.toml").write_text(space)
     (folder / "study.toml").write_text(STUDY)
-    run(folder / "study.toml", folder / "runs")
+    run(folder / "study.toml", folder / "runs", pictures=True)
     return folder
 
 

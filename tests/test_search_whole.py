@@ -137,7 +137,7 @@ def test_under_jax_a_later_run_takes_compiled_programs_from_an_earlier_one_and_d
     tmp_path, monkeypatch
 ):
     pytest.importorskip("jax")
-    few = ["run", "xor", "--backend", "jax", "--trials", "2", "--workers", "1", "--set", "retrain.seeds=1"]
+    few = ["run", "xor", "--backend", "jax", "--trials", "1", "--workers", "1", "--set", "retrain.seeds=1"]
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
