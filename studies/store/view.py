@@ -8,7 +8,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -228,6 +228,10 @@ class _Attributes(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._merged())
+
+    def items(self) -> ItemsView[str, Any]:
+        """All of them, from the dictionary that holds them: optuna-dashboard goes through them once for each trial."""
+        return self._merged().items()
 
     def _merged(self) -> Mapping[str, Any]:
         """Both; where a person has written a note, that one."""
