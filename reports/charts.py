@@ -44,7 +44,7 @@ def learning_curves(study: StudyRecord, top: int = len(COLOURS)) -> Chart | None
     for place in reversed(range(len(best))):
         _draw_curve(axes, study, best[place], place)
     metric, _ = metric_names(study)
-    scale(axes, metric, (value for trial in trials for value in trial.history[study.monitor]))
+    scale(axes, metric, _worth_seeing(study, best, others))
     axes.set_xlabel("epoch")
     whole_numbers(axes.xaxis)
     legend(axes, range(len(best))[::-1])
@@ -52,6 +52,12 @@ def learning_curves(study: StudyRecord, top: int = len(COLOURS)) -> Chart | None
     text = f"Validation {spoken(metric)} by epoch, a dot at the best epoch. Best values: {values}."
     grey = f" {counted(len(others), 'other trial')} in grey." if others else ""
     return Chart("Learning curves", figure, text + grey)
+
+
+def _worth_seeing(study: StudyRecord, best: Sequence[TrialRecord], others: Sequence[TrialRecord]) -> list[float]:
+    """Values that the axis holds: the best curves from end to end, and how far the better half of the others came."""
+    curves = [value for trial in best for value in trial.history[study.monitor]]
+    return curves + [trial.value for trial in others[: len(others) // 2] if trial.value is not None]
 
 
 def trial_curves(study: StudyRecord, trial: TrialRecord) -> Chart | None:
@@ -117,10 +123,28 @@ def progress(study: StudyRecord) -> Chart | None:
         x, y = zip(*steps, (points[-1][0][0], steps[-1][1]), strict=True)
         axes.step(x, y, where="post", color=COLOURS[1], label="best complete so far")
     metric, _ = metric_names(study)
-    scale(axes, metric, (value for (_, value), _ in points))
+    values = sorted((value for (_, value), _ in points), reverse=study.direction == "maximize")
+    scale(axes, metric, _in_sight(values))
+    _tell_of_worse(axes, study, values)
     axes.set_xlabel("epochs of all trials begun by then")
     legend(axes)
     return Chart("The way to the best", figure, _progress_words(study, points, steps))
+
+
+def _in_sight(values: Sequence[float]) -> Sequence[float]:
+    """All values, the best first, or all but the worst fifth where that would press the others flat."""
+    better = values[: math.ceil(0.8 * len(values))]
+    return better if abs(values[0] - values[-1]) > 3 * abs(values[0] - better[-1]) else values
+
+
+def _tell_of_worse(axes: Axes, study: StudyRecord, values: Sequence[float]) -> None:
+    """Say at the edge how many points lie beyond it."""
+    low, high = axes.get_ylim()
+    worse = sum(not low <= value <= high for value in values)
+    if worse:
+        place, side = (0.02, "below") if study.direction == "maximize" else (0.93, "above")
+        text = f"{counted(worse, 'trial')} {side}"
+        axes.text(0.99, place, text, transform=axes.transAxes, ha="right", color=GREY, fontsize="small")
 
 
 def gaps(study: StudyRecord) -> Chart | None:

@@ -66,6 +66,32 @@ def test_a_chart_that_is_laid_out_once_is_the_one_that_savefig_draws_twice():
         assert chart.figure.get_layout_engine() is not None
 
 
+def test_learning_curves_of_bad_trials_do_not_flatten_those_of_the_best():
+    good = [curve(number, values=(0.8, 0.9, 0.95)) for number in range(3)]
+    fair = [curve(number, "pruned", (0.3, 0.75)) for number in range(3, 6)]
+    bad = [curve(number, "pruned", (0.1, 0.2)) for number in range(6, 9)]
+    (axes,) = learning_curves(study([*good, *fair, *bad]), top=3).figure.axes
+    low, high = axes.get_ylim()
+    assert 0.7 < low < 0.75
+    assert 0.95 < high < 1
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "edge"),
+    [
+        ("val_accuracy", (0.97, 0.96, 0.95, 0.98, 0.1), "1 trial below"),
+        ("val_loss", (0.1, 0.2, 0.15, 0.3, 40.0), "1 trial above"),
+    ],
+)
+def test_the_way_to_the_best_tells_how_many_trials_lie_beyond_its_edge(monitor, values, edge):
+    trials = [record(n, value=value, history={monitor: (value,)}) for n, value in enumerate(values)]
+    direction = "maximize" if monitor == "val_accuracy" else "minimize"
+    (axes,) = progress(study(trials, monitor=monitor, direction=direction)).figure.axes
+    low, high = axes.get_ylim()
+    assert [value for value in values if not low <= value <= high] == [values[-1]]
+    assert [text.get_text() for text in axes.texts] == [edge]
+
+
 def test_charts_with_nothing_to_show_are_left_out():
     assert charts(study()) == []
     failed = study([record(0, "failed", 0, rungs={})])
