@@ -7,6 +7,7 @@ line style or a hatch says the same.
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -98,6 +99,18 @@ def scale(axes: Axes, metric: str, values: Iterable[float]) -> None:
         low, high = (low, known.max()) if is_share(metric) else (known.min(), high)
         margin = 0.06 * (high - low) or 0.01
         axes.set_ylim(low - margin, high + margin)
+
+
+def in_sight(values: Sequence[float]) -> Sequence[float]:
+    """All values, the best first, or all but the worst fifth where that would press the others flat."""
+    better = values[: math.ceil(0.8 * len(values))]
+    return better if abs(values[0] - values[-1]) > 3 * abs(values[0] - better[-1]) else values
+
+
+def beyond(axes: Axes, values: Iterable[float]) -> int:
+    """How many values lie beyond the ends of the value axis."""
+    low, high = axes.get_ylim()
+    return sum(not low <= value <= high for value in values)
 
 
 def percent(axis: Axis) -> None:

@@ -8,7 +8,21 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from reports.canvas import COLOURS, DASHES, GREY, HATCHES, Chart, canvas, legend, panels, percent, scale, whole_numbers
+from reports.canvas import (
+    COLOURS,
+    DASHES,
+    GREY,
+    HATCHES,
+    Chart,
+    beyond,
+    canvas,
+    in_sight,
+    legend,
+    panels,
+    percent,
+    scale,
+    whole_numbers,
+)
 from reports.leaderboard import is_ranked, mean, metric_names, ranked, retrained_groups
 from reports.rungs import RungCount, rung_counts
 from reports.words import counted, is_share, listed, shown, signed, spoken
@@ -124,23 +138,16 @@ def progress(study: StudyRecord) -> Chart | None:
         axes.step(x, y, where="post", color=COLOURS[1], label="best complete so far")
     metric, _ = metric_names(study)
     values = sorted((value for (_, value), _ in points), reverse=study.direction == "maximize")
-    scale(axes, metric, _in_sight(values))
+    scale(axes, metric, in_sight(values))
     _tell_of_worse(axes, study, values)
     axes.set_xlabel("epochs of all trials begun by then")
     legend(axes)
     return Chart("The way to the best", figure, _progress_words(study, points, steps))
 
 
-def _in_sight(values: Sequence[float]) -> Sequence[float]:
-    """All values, the best first, or all but the worst fifth where that would press the others flat."""
-    better = values[: math.ceil(0.8 * len(values))]
-    return better if abs(values[0] - values[-1]) > 3 * abs(values[0] - better[-1]) else values
-
-
 def _tell_of_worse(axes: Axes, study: StudyRecord, values: Sequence[float]) -> None:
     """Say at the edge how many points lie beyond it."""
-    low, high = axes.get_ylim()
-    worse = sum(not low <= value <= high for value in values)
+    worse = beyond(axes, values)
     if worse:
         place, side = (0.02, "below") if study.direction == "maximize" else (0.93, "above")
         text = f"{counted(worse, 'trial')} {side}"

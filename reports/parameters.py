@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reports.canvas import COLOURS, DASHES, GREY, Chart, canvas, percent, scale
+from reports.canvas import COLOURS, DASHES, GREY, Chart, beyond, canvas, in_sight, percent, scale
 from reports.leaderboard import is_ranked, metric_names, ranked
 from reports.sections import Section
 from reports.words import counted, listed, printable, scalar, shown, spoken
@@ -110,7 +110,10 @@ def _importance_words(found: Importances) -> str:
 
 
 def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[Scale]) -> Chart:
-    """Values against each parameter by itself, the most important ones first; the darker, the longer trained."""
+    """Values against each parameter by itself, the most important ones first; the darker, the longer trained.
+
+    The worst ones lie at the edge where they would press the others flat.
+    """
     from matplotlib.figure import Figure
 
     drawn = scales[:MOST_SLICES]
@@ -118,12 +121,17 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
     lines = math.ceil(len(drawn) / columns)
     figure = Figure(figsize=(6.0, 0.5 + 2.0 * lines), layout="constrained")
     plots = list(figure.subplots(lines, columns, squeeze=False, sharey=True).flat)
+    metric, _ = metric_names(study)
+    maximize = study.direction == "maximize"
+    values = sorted((trial.value for trial in trials if trial.value is not None), reverse=maximize)
+    scale(plots[0], metric, in_sight(values))
     for axes, one in zip(plots, drawn, strict=False):
-        _draw_slice(axes, trials, one)
+        _draw_slice(axes, trials, one, plots[0].get_ylim())
     for axes in plots[len(drawn) :]:
         axes.set_axis_off()
-    metric, _ = metric_names(study)
-    scale(plots[0], metric, (trial.value for trial in trials if trial.value is not None))
+    if worse := beyond(plots[0], values):
+        edge, side = ("lower", "below") if maximize else ("upper", "above")
+        figure.supxlabel(f"at the {edge} edge: {counted(worse, 'trial')} {side} it", fontsize="small", color=GREY)
     for place, axes in enumerate(plots):
         axes.set_ylabel(spoken(metric) if place % columns == 0 else "")
     left_out = len(scales) - len(drawn)
@@ -133,14 +141,15 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
     return Chart("Slices: one parameter at a time", figure, f"{text} {' '.join(words)}{rest}", detailed=True)
 
 
-def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale) -> None:
+def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale, ends: tuple[float, float]) -> None:
     own = sorted((trial for trial in trials if one.name in trial.params), key=lambda trial: trial.epochs)
     most = max(trial.epochs for trial in own) or 1
     strength = [math.log1p(trial.epochs) / math.log1p(most) for trial in own]
-    places, values = [one.place(trial.params[one.name]) for trial in own], [trial.value or 0.0 for trial in own]
+    places = [one.place(trial.params[one.name]) for trial in own]
+    values = [min(max(trial.value or 0.0, ends[0]), ends[1]) for trial in own]
     many = len(own) > MOST_LINES
     axes.scatter(places, values, c=strength, cmap="Blues", vmin=-0.5, vmax=1, s=14, edgecolors=GREY, linewidths=0.3,
-                 rasterized=many)  # fmt: skip
+                 rasterized=many, clip_on=False)  # fmt: skip
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.set_xlabel(_label(one.name), fontsize="small")

@@ -39,6 +39,22 @@ def test_wild_values_do_not_flatten_the_axis_of_values(monitor):
     assert ("≤" if sign > 0 else "≥") in svg
 
 
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
+def test_slices_put_wild_values_at_the_edge_and_tell_how_many(monitor):
+    sign = 1 if monitor == "val_accuracy" else -1
+    some = [record(i, value=0.5 + sign * i / 100, params={"x": i, "y": -i}) for i in range(20)]
+    some.append(record(99, value=0.0001 if sign > 0 else 1e9, params={"x": 1, "y": 2}))
+    direction = "maximize" if sign > 0 else "minimize"
+    figure = parameter_section(study(some, monitor=monitor, direction=direction)).charts[-2].figure
+    low, high = figure.axes[0].get_ylim()
+    drawn = figure.axes[0].collections[0].get_offsets()[:, 1]
+    assert 0 < high - low < 0.3
+    assert sum(drawn == (low if sign > 0 else high)) == 4  # the worst fifth of 21
+    assert all((low <= drawn) & (drawn <= high))
+    edge = "lower edge: 4 trials below" if sign > 0 else "upper edge: 4 trials above"
+    assert figure.get_supxlabel() == f"at the {edge} it"
+
+
 @pytest.mark.parametrize("some", [[], [record(0, val_accuracy=0.5, params={"x": 1})], [record(0, "failed", 0)] * 3])
 def test_with_nothing_to_compare_there_is_nothing_to_show(some):
     assert parameter_section(study(some)).charts == ()
