@@ -145,7 +145,7 @@ def _laid_out(figure: Figure) -> Iterator[None]:
     """The figure as its layout places it for SVG: to find that out, `savefig` would draw all of it one time more."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    canvas, layout = figure.canvas, figure.get_layout_engine()
+    before, layout = figure.canvas, figure.get_layout_engine()
     FigureCanvasSVG(figure)  # a text is as wide as this canvas says
     if layout is not None:
         layout.execute(figure)
@@ -154,7 +154,7 @@ def _laid_out(figure: Figure) -> Iterator[None]:
         yield
     finally:
         figure.set_layout_engine(layout)
-        figure.set_canvas(canvas)
+        figure.set_canvas(before)
 
 
 @contextmanager
