@@ -84,7 +84,7 @@ def picture_frame(height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def scale(axes: Axes, metric: str, values: Iterable[float]) -> None:
+def scale(axes: Axes, metric: str, values: Iterable[float], *, maximize: bool) -> None:
     """Label the value axis with the metric and keep a few wild values from flattening the rest."""
     import numpy as np
 
@@ -96,7 +96,7 @@ def scale(axes: Axes, metric: str, values: Iterable[float]) -> None:
     if known.size:
         low, high = np.percentile(known, [2, 98])
         # The good end stays whole: wild values are low accuracies and high losses.
-        low, high = (low, known.max()) if is_share(metric) else (known.min(), high)
+        low, high = (low, known.max()) if maximize else (known.min(), high)
         margin = 0.06 * (high - low) or 0.01
         axes.set_ylim(low - margin, high + margin)
 

@@ -58,7 +58,7 @@ def learning_curves(study: StudyRecord, top: int = len(COLOURS)) -> Chart | None
     for place in reversed(range(len(best))):
         _draw_curve(axes, study, best[place], place)
     metric, _ = metric_names(study)
-    scale(axes, metric, _worth_seeing(study, best, others))
+    scale(axes, metric, _worth_seeing(study, best, others), maximize=study.direction == "maximize")
     axes.set_xlabel("epoch")
     whole_numbers(axes.xaxis)
     legend(axes, range(len(best))[::-1])
@@ -137,19 +137,20 @@ def progress(study: StudyRecord) -> Chart | None:
         x, y = zip(*steps, (points[-1][0][0], steps[-1][1]), strict=True)
         axes.step(x, y, where="post", color=COLOURS[1], label="best complete so far")
     metric, _ = metric_names(study)
-    values = sorted((value for (_, value), _ in points), reverse=study.direction == "maximize")
-    scale(axes, metric, in_sight(values))
-    _tell_of_worse(axes, study, values)
+    maximize = study.direction == "maximize"
+    values = sorted((value for (_, value), _ in points), reverse=maximize)
+    scale(axes, metric, in_sight(values), maximize=maximize)
+    _tell_of_worse(axes, values, maximize=maximize)
     axes.set_xlabel("epochs of all trials begun by then")
     legend(axes)
     return Chart("The way to the best", figure, _progress_words(study, points, steps))
 
 
-def _tell_of_worse(axes: Axes, study: StudyRecord, values: Sequence[float]) -> None:
+def _tell_of_worse(axes: Axes, values: Sequence[float], *, maximize: bool) -> None:
     """Say at the edge how many points lie beyond it."""
     worse = beyond(axes, values)
     if worse:
-        place, side = (0.02, "below") if study.direction == "maximize" else (0.93, "above")
+        place, side = (0.02, "below") if maximize else (0.93, "above")
         text = f"{counted(worse, 'trial')} {side}"
         axes.text(0.99, place, text, transform=axes.transAxes, ha="right", color=GREY, fontsize="small")
 

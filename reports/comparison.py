@@ -42,7 +42,8 @@ def every_curve(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | No
         for place, trial in enumerate(trials):
             _draw(axes, trial.history.get(name, ()), place, _label(study, trial))
         split, _, _ = name.partition("_")
-        scale(axes, metric, (value for trial in trials for value in trial.history.get(name, ())))
+        values = [value for trial in trials for value in trial.history.get(name, ())]
+        scale(axes, metric, values, maximize=study.direction == "maximize")
         axes.set_ylabel(f"{SPLITS[split]} {spoken(metric)}")
     axes.set_xlabel("epoch")
     whole_numbers(axes.xaxis)

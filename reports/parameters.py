@@ -124,7 +124,7 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
     metric, _ = metric_names(study)
     maximize = study.direction == "maximize"
     values = sorted((trial.value for trial in trials if trial.value is not None), reverse=maximize)
-    scale(plots[0], metric, in_sight(values))
+    scale(plots[0], metric, in_sight(values), maximize=maximize)
     for axes, one in zip(plots, drawn, strict=False):
         _draw_slice(axes, trials, one, plots[0].get_ylim())
     for axes in plots[len(drawn) :]:

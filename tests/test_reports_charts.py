@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from records import START, record, retrained, study
 
 from reports.charts import gaps, learning_curves, progress, rungs, trial_curves
+from reports.parameters import parameter_section
 from reports.rungs import rung_counts
 
 
@@ -90,6 +91,16 @@ def test_the_way_to_the_best_tells_how_many_trials_lie_beyond_its_edge(monitor, 
     low, high = axes.get_ylim()
     assert [value for value in values if not low <= value <= high] == [values[-1]]
     assert [text.get_text() for text in axes.texts] == [edge]
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_auc"])
+def test_the_best_of_a_metric_that_is_maximized_is_in_sight_whatever_its_name(monitor):
+    values = [*(n / 200 for n in range(59)), 0.9]
+    some = [record(n, value=value, params={"x": n}, history={monitor: (value,)}) for n, value in enumerate(values)]
+    maximized = study(some, monitor=monitor, direction="maximize")
+    slices = next(chart for chart in parameter_section(maximized).charts if chart.title.startswith("Slices"))
+    for chart in (learning_curves(maximized), progress(maximized), slices):
+        assert chart.figure.axes[0].get_ylim()[1] > 0.9
 
 
 def test_charts_with_nothing_to_show_are_left_out():
