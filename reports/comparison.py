@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from reports.canvas import COLOURS, DASHES, GREY, Chart, canvas, legend, panels, percent, scale, whole_numbers
-from reports.leaderboard import is_ranked, metric_names, ranked
+from reports.leaderboard import metric_names, usable
 from reports.sections import Table
 from reports.words import is_share, listed, printable, scalar, shown, spoken
 from studies.records import StudyRecord, TrialRecord
@@ -23,7 +23,7 @@ SPLITS = {"train": "training", "val": "validation"}
 
 def comparison(study: StudyRecord) -> list[Chart]:
     """The pictures of a study without pruning; none of one that prunes, or has too many trials to tell apart."""
-    trials = [trial for trial in ranked(study) if is_ranked(trial) and trial.state == "complete"]
+    trials = [trial for trial in usable(study) if trial.state == "complete"]
     plan = study.plan.get("hyperband") or {}
     if plan.get("mode") != "none" or not 2 <= len(trials) <= MOST_TRIALS:
         return []

@@ -13,7 +13,7 @@ from reports.charts import learning_curves, trial_curves
 from reports.figures import figures
 from reports.leaderboard import retrained_groups
 from reports.notes import study_note, trial_notes
-from reports.page import DIAGNOSIS
+from studies.files import DIAGNOSIS
 from studies.records import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:

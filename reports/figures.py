@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.canvas import COLOURS
 from reports.charts import gap_rows
-from reports.leaderboard import is_ranked, metric_names, ranked
+from reports.leaderboard import metric_names, usable
 from reports.rungs import RungCount, rung_counts
 from reports.words import is_share, spoken
 from studies.records import StudyRecord, TrialRecord
@@ -49,7 +49,7 @@ def _bars(counts: Sequence[RungCount]) -> dict[str, Any]:
 
 def _curves(study: StudyRecord) -> dict[str, Any]:
     metric, _ = metric_names(study)
-    best = [trial for trial in ranked(study) if is_ranked(trial) and trial.history.get(study.monitor)][: len(COLOURS)]
+    best = [trial for trial in usable(study) if trial.history.get(study.monitor)][: len(COLOURS)]
     layout = _layout("Learning curves of the best trials", "epoch", f"validation {spoken(metric)}")
     layout["yaxis"] |= {"tickformat": ".1%"} if is_share(metric) else {}
     return {"data": [_curve(study, trial, place) for place, trial in enumerate(best)], "layout": layout}

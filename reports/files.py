@@ -1,13 +1,12 @@
 """Files that are either the old ones or the new ones, never half of one."""
 
 import errno
-import os
-import secrets
 from pathlib import Path
 
 from reports.errors import ReportError
+from studies.files import replace_file
 
-MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+_MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 def replace(path: Path, content: str | bytes) -> None:
@@ -25,32 +24,9 @@ def replace(path: Path, content: str | bytes) -> None:
         if target.exists() and not target.is_file() and not target.is_dir():
             target.write_bytes(data)
         else:
-            _swap(target, data)
+            replace_file(target, [data], durable=True)
     except OSError as error:
         raise ReportError(
             f"{path}: cannot be written: {error.strerror or error}",
-            exit_code=3 if error.errno in MACHINE_FAULTS else 2,
+            exit_code=3 if error.errno in _MACHINE_FAULTS else 2,
         ) from error
-
-
-def _swap(target: Path, data: bytes) -> None:
-    # Not tempfile: its 0600 would replace the permissions that the user's umask asks for.
-    temporary = target.with_name(f".{target.name[:100]}.tmp-{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

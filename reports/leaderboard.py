@@ -73,6 +73,11 @@ def ranked(study: StudyRecord) -> list[TrialRecord]:
     return sorted(study.trials, key=lambda trial: _standing(trial, sign))
 
 
+def usable(study: StudyRecord) -> list[TrialRecord]:
+    """The trials that can be compared, best first."""
+    return [trial for trial in ranked(study) if is_ranked(trial)]
+
+
 def is_ranked(trial: TrialRecord) -> bool:
     """Whether a trial has a value that others can be compared with."""
     return trial.state != "failed" and trial.value is not None and math.isfinite(trial.value)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports.columns import readable
-from reports.leaderboard import is_ranked, leaderboard, metric_names, ranked, retrained_groups
+from reports.leaderboard import leaderboard, metric_names, retrained_groups, usable
 from reports.markdown import bullets, table
 from reports.summary import STANDINGS, summary
 from reports.words import counted, listed, scalar, shown, signed, spoken
@@ -25,7 +25,7 @@ def study_note(study: StudyRecord) -> str:
 
 def trial_notes(study: StudyRecord) -> dict[int, str]:
     """Notes on the best trials and on those that failed, by number."""
-    best = [trial for trial in ranked(study) if is_ranked(trial)][:TOP]
+    best = usable(study)[:TOP]
     failed = [trial for trial in study.trials if trial.state == "failed"][:MOST_FAILED]
     notes = {trial.number: bullets(_about(study, trial, place)) for place, trial in enumerate(best, start=1)}
     return notes | {trial.number: bullets([f"Failed: {trial.reason or 'no reason is known'}."]) for trial in failed}

@@ -15,15 +15,13 @@ from reports.contents import Contents, contents
 from reports.files import replace
 from reports.sections import Section
 from reports.steps import recorded_steps
+from studies.files import BEST, DIAGNOSIS
 from studies.records import StudyRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from reports.diagnosis import Diagnosis
-
-DIAGNOSIS = "diagnosis.npz"  # in a study's folder: a close look at its winner
-BEST = "best.json"  # in a study's folder: what a reader must know of the winner's model
 
 
 def write_page(study: StudyRecord, path: Path, diagnosis: Diagnosis | None = None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reports.canvas import COLOURS, DASHES, GREY, Chart, beyond, canvas, in_sight, percent, scale
-from reports.leaderboard import is_ranked, metric_names, ranked
+from reports.leaderboard import metric_names, usable
 from reports.sections import Section
 from reports.words import counted, listed, printable, scalar, shown, spoken
 from studies.importance import Importances, importances, law_of, varying_params
@@ -52,7 +52,7 @@ class Scale:
 def parameter_section(study: StudyRecord) -> Section:
     """Every picture of parameters for which the study has something to show."""
     found = importances(study)
-    trials = [trial for trial in ranked(study) if is_ranked(trial) and trial.value is not None]
+    trials = usable(study)
     names = _in_order(varying_params(trials), found)
     if len(trials) < 2 or not names:
         return Section(TITLE)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from reports.canvas import COLOURS, DASHES, Chart, legend, panels, percent, whole_numbers
 from reports.errors import ReportError
-from reports.leaderboard import is_ranked, ranked
+from reports.leaderboard import usable
+from studies.files import trial_folder
 from studies.records import StudyRecord
 from studies.steps import FILE, Steps, read_steps
 
@@ -32,8 +33,8 @@ def recorded_steps(study: StudyRecord, folder: Path, top: int = len(COLOURS)) ->
         ReportError: A file isn't what it should be.
     """
     found: dict[int, Steps] = {}
-    for trial in filter(is_ranked, ranked(study)):
-        path = folder / "trials" / f"{trial.number:05d}" / FILE
+    for trial in usable(study):
+        path = folder / trial_folder(trial.number) / FILE
         if len(found) < min(top, len(COLOURS)) and path.is_file():
             try:
                 found[trial.number] = read_steps(path)

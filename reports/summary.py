@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from reports.gaps import gap_from_rates
-from reports.leaderboard import is_ranked, metric_names, ranked, retrained_groups, seeds_of
+from reports.leaderboard import metric_names, retrained_groups, seeds_of, usable
 from reports.words import counted, difference, is_share, listed, printable, scalar, shown, spoken
 from studies.records import RetrainRecord, StudyRecord, TrialRecord, TrialState
 
@@ -35,7 +35,7 @@ def summary(study: StudyRecord) -> list[str]:
     """
     if not study.trials:
         return ["No trial has been trained yet."]
-    trials = [trial for trial in ranked(study) if is_ranked(trial)]
+    trials = usable(study)
     sentences = [_winner(study, trials), _compared(study, trials), _lead(study, trials), _test(study, trials)]
     sentences.append(_picked_by_test(study, trials))
     sentences += [_retrained(study, group) for group in retrained_groups(study)]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
+from studies.files import TEMPORARY, replace_file
 
 Part = bytes | memoryview
-
-_TEMPORARY = ".tmp-"  # in the names of files that are being written, of reports too
 
 
 class Blobs(Protocol):
@@ -74,7 +71,7 @@ class FolderBlobs:
 
     def sweep(self) -> None:
         """Delete temporary files."""
-        for path in self._root.rglob(f".*{_TEMPORARY}*"):
+        for path in self._root.rglob(f".*{TEMPORARY}*"):
             path.unlink(missing_ok=True)
 
     def keys(self, prefix: str) -> list[str]:
@@ -118,20 +115,6 @@ def write_atomically(path: Path, *parts: Part, durable: bool = False) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}{_TEMPORARY}")
+        replace_file(path, parts, durable=durable)
     except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(parts)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> SearchError:
-    return SearchError(f"{path}: can't be written ({error.strerror or error})", exit_code=3)
+        raise SearchError(f"{path}: can't be written ({error.strerror or error})", exit_code=3) from error

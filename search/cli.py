@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from search.cli_options import (
-    RUNS,
     Backend,
     Debug,
     Hypermodel,
@@ -29,10 +28,10 @@ from search.cli_options import (
     Workers,
     load_record,
     open_store,
-    store_url,
 )
 from search.spaces_cli import spaces_app
 from search.studies_cli import studies_app
+from studies.files import FILES, REPORT, RUNS, store_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -202,7 +201,7 @@ def report(
     record, folder = load_record(out, store, name), out / name
     if to is None:
         folder.mkdir(parents=True, exist_ok=True)  # of a study that was imported there is none
-    path = to or folder / ("report.md" if md else "report.html")
+    path = to or folder / ("report.md" if md else REPORT)
     (write_repository_page if md else write_report)(record, folder, path)
     typer.echo(f"report: {path}")
 
@@ -267,17 +266,13 @@ def _load(
     backend: str,
 ) -> LoadedStudy:
     from search.discovery import with_space
-    from search.models import check_space
+    from spaces.space import HYPERMODEL
+    from studies.overrides import of_options
     from studies.plan import load_study
 
-    overrides = list(changes or [])
-    overrides += [f'space="keras_tuner:{hypermodel}"', "enqueue=[]"] if hypermodel is not None else []
-    overrides += [f"budget.trials={trials}"] if trials is not None else []
-    overrides += [f"budget.minutes={float(minutes)}"] if minutes is not None else []
-    overrides += [f"sampler.seed={seed}"] if seed is not None else []
-    loaded = load_study(study, overrides)
-    check_space(loaded.space, loaded.plan.space, loaded.path.parent)
-    loaded, notes = with_space(loaded, backend)
+    of_hypermodel = [f'space="{HYPERMODEL}{hypermodel}"', "enqueue=[]"] if hypermodel is not None else []
+    overrides = [*(changes or []), *of_hypermodel, *of_options(trials, minutes, seed)]
+    loaded, notes = with_space(load_study(study, overrides), backend)
     for note in notes:
         typer.echo(note, err=True)
     return loaded
@@ -317,7 +312,7 @@ def _print_conclusion(record: Any, folder: Path) -> None:
     print_table(make_leaderboard(record, top=10), console)
     for sentence in summary(record):
         console.print(sentence, highlight=False)
-    console.print(f"\nIn {folder}: leaderboard.csv, report.html, best.keras, best.json, diagnosis.npz", highlight=False)
+    console.print(f"\nIn {folder}: {', '.join(FILES)}", highlight=False)
     console.print(f"Browse the trials: toprung dashboard{_where_option(folder)}", highlight=False)
 
 

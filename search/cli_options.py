@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from studies.files import store_url
+
 if TYPE_CHECKING:
     from studies.records import StudyRecord
     from studies.store import Store
@@ -75,15 +77,6 @@ Version = Annotated[
     bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", is_eager=True)]
-
-RUNS = Path("runs")
-
-
-def store_url(out: Path, store: str | None) -> str:
-    """The URL of the store that a command means."""
-    from studies.files import sqlite_url  # not the store, whose imports take a third of a second
-
-    return store if store is not None else sqlite_url((out / "studies.db").absolute())
 
 
 def load_record(out: Path, store: str | None, name: str) -> StudyRecord:

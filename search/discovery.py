@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.devices import Slot, available_cores, worker_environment
 from search.errors import SearchError
+from search.models import check_space
 from spaces import Space, validate
 from spaces.space import HYPERMODEL
 from studies.plan import LoadedStudy, checked
@@ -29,9 +30,10 @@ def with_space(loaded: LoadedStudy, backend: str) -> tuple[LoadedStudy, list[str
     """A study whose hypermodel has been asked for its space, unless its file gives one; and what to tell of it.
 
     Raises:
-        SearchError: The hypermodel cannot be imported or built.
+        SearchError: No family reads the parameters of the space, or the hypermodel cannot be imported or built.
         InputError: The study does not go with its space.
     """
+    check_space(loaded.space, loaded.space_name)
     if not loaded.space.is_hypermodel or loaded.space.parameters:
         return loaded, []
     space, notes = discovered(loaded.space.model, backend, [loaded.path.parent])

@@ -7,7 +7,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rich.console import RenderableType
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.devices import Slot, available_cores, memory_bytes, visible_gpus, worker_environment
+from studies.versions import versions
 
 _PACKAGES = ("toprung", "keras", "tensorflow", "jax", "optuna", "optuna-dashboard", "keras-tuner", "pandas")
 _PROBE_SECONDS = 120
@@ -37,14 +37,14 @@ print(json.dumps({"import_seconds": imported, "devices": devices(), "computed_on
 
 def examine(backend: str) -> dict[str, Any]:
     """What was found, as plain values; "problems" holds what is missing and the command that installs it."""
-    gpus = visible_gpus()
+    gpus, installed = visible_gpus(), versions(_PACKAGES)
     found: dict[str, Any] = {
-        "python": platform.python_version(),
+        "python": installed["Python"],
         "system": platform.platform(),
         "cores": available_cores(),
         "memory_gb": round(memory_bytes() / 2**30, 1),
         "free_disk_gb": round(shutil.disk_usage(".").free / 2**30, 1),
-        "packages": {package: _version(package) for package in _PACKAGES},
+        "packages": {package: installed.get(package) for package in _PACKAGES},
         "backend": backend,
         "gpus": gpus,
     }
@@ -105,10 +105,3 @@ def _problems(found: dict[str, Any]) -> list[str]:
 
 def _gpu_install(backend: str) -> str:
     return "pip install 'toprung[gpu]'" if backend == "tensorflow" else "pip install 'jax[cuda13]'"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

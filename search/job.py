@@ -23,9 +23,10 @@ from search.errors import SearchError
 from search.messages import Refused, Workload
 from search.models import OF_HYPERMODELS, is_custom, is_width
 from search.pool import KERAS_WORKER, Pool, Post, SubprocessWorker, Worker
-from search.recipe import Recipe, trial_folder
+from search.recipe import Recipe
 from search.signals import StopRequest
 from spaces import Space
+from studies.files import trial_folder
 from studies.locks import FileLock, Held
 from studies.plan import LoadedStudy, StudyPlan, fingerprint
 from studies.records import Params

@@ -7,8 +7,8 @@ from typing import Any, Self
 from search.blobs import Blobs
 from search.flight import Flight
 from search.ledger import Ledger
-from search.recipe import trial_folder
 from spaces import Space
+from studies.files import trial_folder
 from studies.history import system_attributes, user_attributes
 from studies.plan import StudyPlan
 from studies.records import Params, TrialRecord

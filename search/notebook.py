@@ -25,10 +25,12 @@ from search.errors import SearchError
 from search.signals import StopRequest
 from spaces import Space, validate
 from spaces.space import HYPERMODEL
+from studies.files import BEST_MODEL, RUNS, store_url
 from studies.objects import study_of
+from studies.overrides import of_options
 from studies.plan import LoadedStudy, StudyPlan, load_study
 from studies.records import Params, StudyRecord
-from studies.store import Store, sqlite_url
+from studies.store import Store
 
 if TYPE_CHECKING:
     import keras
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.job import Options
-
-RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ class Study:
         Raises:
             SearchError: No trial has a usable value.
         """
-        from reports.leaderboard import is_ranked, ranked
+        from reports.leaderboard import usable
 
-        best = next((trial for trial in ranked(self.record) if is_ranked(trial)), None)
-        if best is None:
+        trials = usable(self.record)
+        if not trials:
             raise SearchError(f"{self.record.name}: no trial has a usable value", exit_code=1)
-        return best.params
+        return trials[0].params
 
     def leaderboard(self, top: int | None = None, sort: str | None = None) -> pd.DataFrame:
         """The table of its configurations, ranked by validation, then the retrained models."""
@@ -83,7 +83,7 @@ class Study:
         """
         import keras
 
-        path = self.folder / "best.keras"
+        path = self.folder / BEST_MODEL
         if not path.exists():
             raise SearchError(f"{path}: there is no model yet; the study must run to its end")
         return keras.models.load_model(path)
@@ -153,8 +153,7 @@ def run(
     from search.study import run_study
 
     options = _options(out, store, backend, workers, slots_per_gpu)
-    limits = {"budget.trials": trials, "budget.minutes": minutes and float(minutes), "sampler.seed": seed}
-    overrides = [*changes, *(f"{key}={value}" for key, value in limits.items() if value is not None)]
+    overrides = [*changes, *of_options(trials, minutes, seed)]
     given = f"{HYPERMODEL}{_named(hypermodel)}" if hypermodel is not None else space
     loaded, notes = with_space(_loaded(study, given, overrides), options.backend)
     display = make_display(Console(markup=False), quiet=quiet, as_json=False)
@@ -171,7 +170,7 @@ def load(name: str, *, out: str | Path = RUNS, store: str | None = None) -> Stud
     Raises:
         StudyError: There is none of that name, or the store cannot be read.
     """
-    url = _url(out, store)
+    url = store_url(Path(out), store)
     with Store.open(url, create=False, read_only=True) as opened:
         return Study(opened.load(name), Path(out) / name, url)
 
@@ -213,11 +212,7 @@ def _options(
     from search.devices import choose_backend
     from search.job import Options
 
-    return Options(Path(out), _url(out, store), choose_backend(backend), workers, slots_per_gpu)
-
-
-def _url(out: str | Path, store: str | None) -> str:
-    return store if store is not None else sqlite_url((Path(out) / "studies.db").absolute())
+    return Options(Path(out), store_url(Path(out), store), choose_backend(backend), workers, slots_per_gpu)
 
 
 @contextmanager

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from reports.leaderboard import is_ranked, ranked
+from reports.leaderboard import is_ranked, usable
 from search.agenda import Rule
 from search.blobs import write_atomically
 from search.errors import SearchError
@@ -20,12 +19,14 @@ from search.job import Job, clean_up
 from search.logbook import Logbook
 from search.retrain import Repetition, chosen, export, restore, retrain
 from search.supervisor import Supervisor
+from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT
 from studies.history import RETRAINED, test_attribute
 from studies.plan import StudyPlan
 from studies.promotion import Promotion
 from studies.records import RetrainRecord, StudyRecord, TrialRecord
 from studies.sampler import Proposer
 from studies.stopping import Stopping
+from studies.versions import versions
 
 
 def search(job: Job) -> None:
@@ -48,8 +49,8 @@ def _rule(plan: StudyPlan, records: Sequence[TrialRecord]) -> Rule:
 
 def _announcement(job: Job, records: Sequence[TrialRecord]) -> dict[str, Any]:
     plan = job.plan
-    values = [(record.value, record.number) for record in records if record.value is not None]
-    best = (max if plan.objective.direction == "maximize" else min)(values, default=None)
+    values = [(record.number, record.value) for record in records if is_ranked(record)]
+    best = (max if plan.objective.direction == "maximize" else min)(values, key=itemgetter(1), default=None)
     forecast = plan.hyperband.ladder.forecast(plan.budget.trials, stopping=plan.hyperband.mode == "stop")
     return {
         "name": plan.name,
@@ -61,7 +62,7 @@ def _announcement(job: Job, records: Sequence[TrialRecord]) -> dict[str, Any]:
         "known_epochs": sum(record.epochs for record in records),
         "expected_epochs": forecast.expected_epochs,
         "seconds_left": None if plan.budget.minutes is None else 60 * plan.budget.minutes,
-        "best": (best[1], best[0]) if best else None,
+        "best": best,
         "where": job.where,
     }
 
@@ -75,11 +76,11 @@ def conclude(job: Job, top: int) -> StudyRecord:
         SearchError: No trial has a usable value (exit code 1).
     """
     record = job.study.load()
-    usable = [trial for trial in ranked(record) if is_ranked(trial)]
-    if not usable:
+    trials = usable(record)
+    if not trials:
         raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
-    unscored = _unscored(usable, job.plan)
-    again = [trial for trial in usable[:top] if not _is_retrained(trial, record, job.plan)]
+    unscored = _unscored(trials, job.plan)
+    again = [trial for trial in trials[:top] if not _is_retrained(trial, record, job.plan)]
     restore(unscored, job.recipe, job.blobs, job.pool, job.stop, job.observe)
     repetitions = _retrain(job, again)
     if unscored or repetitions:
@@ -102,12 +103,12 @@ def write_files(record: StudyRecord, folder: Path) -> None:
     from reports.page import write_report
     from reports.tables import to_csv
 
-    to_csv(leaderboard(record), folder / "leaderboard.csv")
-    write_report(record, folder, folder / "report.html")
+    to_csv(leaderboard(record), folder / LEADERBOARD)
+    write_report(record, folder, folder / REPORT)
 
 
-def _unscored(usable: Sequence[TrialRecord], plan: StudyPlan) -> list[TrialRecord]:
-    top = usable[: plan.leaderboard.test_top]
+def _unscored(trials: Sequence[TrialRecord], plan: StudyPlan) -> list[TrialRecord]:
+    top = trials[: plan.leaderboard.test_top]
     return [trial for trial in top if trial.state == "complete" and trial.test is None]
 
 
@@ -164,7 +165,6 @@ def _best_of(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:
 def _diagnose(job: Job, best: Repetition) -> None:
     """Keep what the winner makes of the open test split: `diagnosis.npz`."""
     from reports.diagnosis import boundary_grid, diagnose, write
-    from reports.page import DIAGNOSIS
 
     found = predictions(best.candidate, job.pool, job.blobs, boundary_grid)
     trial = next(trial for trial in job.study.load().trials if trial.number == best.record.trial)
@@ -192,7 +192,7 @@ def _keep_best(job: Job, repetitions: Sequence[Repetition], retrained: Sequence[
     """`best.keras` and `best.json`: the best configuration's model, and what a reader must know of it."""
     best = _best_of(repetitions, job.plan)
     first = best.record.trial
-    export(best, job.pool, "best.keras")
+    export(best, job.pool, BEST_MODEL)
     record = job.study.load()
     rows = [row for row in retrained if row.trial == first and row.data == best.record.data]
     trial = next(trial for trial in record.trials if trial.number == first)
@@ -205,16 +205,10 @@ def _keep_best(job: Job, repetitions: Sequence[Repetition], retrained: Sequence[
         "all_seeds": [row.metrics for row in rows],
         "searched": trial.metrics | {"epochs": trial.epochs, "best_epoch": trial.best_epoch},
         "data": dict(record.data),
-        "versions": versions(job.options.backend),
+        "versions": versions(("toprung", "keras", job.options.backend, "optuna", "numpy")),
     }
-    path = job.options.folder(record.name) / "best.json"
+    path = job.options.folder(record.name) / BEST
     write_atomically(path, json.dumps(about, indent=2).encode(), durable=True)
-
-
-def versions(backend: str) -> dict[str, str]:
-    """What a result depends on beside the study: the versions of the libraries that made it."""
-    packages = ("toprung", "keras", backend, "optuna", "numpy")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
 def _common_failure(record: StudyRecord) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from search.messages import Task
 from search.seeds import derive
+from studies.files import trial_folder
 from studies.records import Params, TrialRecord
 
 
@@ -42,8 +43,3 @@ class Recipe:
             seeds=self.seeds,
             record=self.record,
         )
-
-
-def trial_folder(number: int) -> str:
-    """Where a trial keeps its files, below the study's folder."""
-    return f"trials/{number:05d}"

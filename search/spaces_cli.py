@@ -43,10 +43,10 @@ def spaces_check(
 ) -> None:
     """Check a space and draw its default configuration."""
     from search.models import check_space
-    from spaces import load_space
+    from spaces import CATALOG, find, load_space, shown_path
 
     found = load_space(space)
-    check_space(found, space)
+    check_space(found, shown_path(find("space", space, CATALOG)))
     typer.echo(f"{space}: {len(found.parameters)} parameters, model {found.model}")
     for name, value in found.default().items():
         typer.echo(f"  {name} = {value!r}")
@@ -55,9 +55,10 @@ def spaces_check(
 def _show_hypermodel(name: str) -> None:
     from search.devices import choose_backend
     from search.discovery import discovered
-    from spaces.toml import to_toml
+    from spaces.space import HYPERMODEL
+    from spaces.toml import space_to_toml
 
-    space, notes = discovered(f"keras_tuner:{name}", choose_backend(None))
-    typer.echo(to_toml(space), nl=False)
+    space, notes = discovered(f"{HYPERMODEL}{name}", choose_backend(None))
+    typer.echo(space_to_toml(space.model_dump(mode="json")), nl=False)
     for note in notes:
         typer.echo(note, err=True)

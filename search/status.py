@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from reports.leaderboard import usable
 from search.display import duration
 from studies.records import StudyRecord
 from studies.store import Store
@@ -25,9 +26,7 @@ def standing(record: StudyRecord, now: dict[str, Any] | None) -> dict[str, Any]:
         record: The study.
         now: What its supervisor last said of itself: "at", "elapsed", "workers" (none once it has ended).
     """
-    usable = [trial for trial in record.trials if trial.value is not None and trial.state != "failed"]
-    choose = max if record.direction == "maximize" else min
-    best = choose(usable, key=lambda trial: trial.value or 0.0) if usable else None
+    best = next(iter(usable(record)), None)
     counts: Counter[str] = Counter(trial.state for trial in record.trials)
     alive = (
         now is not None and bool(now["workers"]) and _age(now["at"]) < _FRESH_SECONDS and record.state == "searching"

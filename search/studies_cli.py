@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli_options import RUNS, Name, Out, StoreUrl, Study, load_record, open_store, store_url
+from search.cli_options import Name, Out, StoreUrl, Study, load_record, open_store
+from studies.files import RUNS, store_url
 
 studies_app = typer.Typer(no_args_is_help=True, help="Studies: the catalog and the store.")
 

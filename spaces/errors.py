@@ -1,11 +1,10 @@
 """How bad input is told: where, what is wrong, what came, what would be right."""
 
-import json
-import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+from spaces.toml import key_text, value_text
+
 _LONGEST_VALUE = 80
 _MOST_WORDS = 12
 
@@ -45,13 +44,13 @@ class LawError(ValueError):
 
 def shown(value: object) -> str:
     """A value as a user would write it in a TOML file, cut where it is long."""
-    text = _toml(value)
+    text = value_text(value)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
 
 def listed(words: Iterable[object], last: str = "or") -> str:
     """Values as a sentence has them: ``"adam", "sgd" or "rmsprop"``."""
-    texts = [_toml(word) for word in words]
+    texts = [value_text(word) for word in words]
     return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
@@ -79,18 +78,5 @@ def key_path(parts: Iterable[str | int]) -> str:
         if isinstance(part, int):
             path += f"[{part}]"
         else:
-            path += ("." if path else "") + (part if _BARE_KEY.fullmatch(part) else json.dumps(part))
+            path += ("." if path else "") + key_text(part)
     return path
-
-
-def _toml(value: object) -> str:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return json.dumps(value, ensure_ascii=False)
-        case dict():
-            return "{" + ", ".join(f"{key_path([str(key)])} = {_toml(item)}" for key, item in value.items()) + "}"
-        case list() | tuple():
-            return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return str(value)

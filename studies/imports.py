@@ -67,12 +67,30 @@ def import_keras_tuner(store: Store, name: str, project: Path) -> int:
     Raises:
         StudyError: The store has a study of that name, or the folder is no such project.
     """
-    states = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(project.glob("trial_*/trial.json"))]
-    finished = [state for state in states if state["status"] in _STATES]
+    finished = [state for path in sorted(project.glob("trial_*/trial.json")) if (state := _finished(path))]
     if not finished:
         raise StudyError(f"{project}: has no finished trial in trial_*/trial.json; give a tuner's project folder")
-    monitor, direction = _objective(finished, project)
-    return _add(store, name, direction, monitor, [_trial(state, monitor) for state in finished])
+    with _of_keras_tuner(project):
+        monitor, direction = _objective(finished, project)
+        trials = [_trial(state, monitor) for state in finished]
+    return _add(store, name, direction, monitor, trials)
+
+
+def _finished(path: Path) -> dict[str, Any] | None:
+    with _of_keras_tuner(path):
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return state if state["status"] in _STATES else None
+
+
+@contextmanager
+def _of_keras_tuner(path: Path) -> Iterator[None]:
+    """Tell of a file, or of a project's, that is not as Keras Tuner writes it."""
+    try:
+        yield
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StudyError(f"{path}: is not as Keras Tuner writes it ({type(error).__name__}: {error})") from error
 
 
 def _add(store: Store, name: str, direction: Direction, monitor: str | None, trials: list[FrozenTrial]) -> int:

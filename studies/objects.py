@@ -6,7 +6,7 @@ from typing import Any
 
 from spaces import InputError, Space, find, read_toml, validate
 from studies import overrides as command_line
-from studies.plan import CATALOG, LoadedStudy, StudyPlan, check
+from studies.plan import CATALOG, GIVEN, LoadedStudy, StudyPlan, study_from
 
 
 def study_of(
@@ -33,11 +33,11 @@ def study_of(
     if isinstance(space, str | Path):
         tables, space = {**tables, "space": str(space)}, None
     elif space is not None:
-        tables = {"space": "given", **tables}
+        tables = {**tables, "space": GIVEN}
     if isinstance(space, Mapping):
         space = validate(Space, space, "space")
     changes, problems = command_line.parse(overrides)
     changed, misplaced = command_line.apply(tables, changes)
     if problems or misplaced:
         raise InputError(command_line.WHERE, problems + misplaced)
-    return check(changed, place, space)
+    return study_from(changed, place, space)

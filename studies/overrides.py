@@ -52,6 +52,12 @@ def parse(overrides: Iterable[str]) -> tuple[list[Override], list[str]]:
     return changes, problems
 
 
+def of_options(trials: int | None, minutes: float | None, seed: int | None) -> list[str]:
+    """The items that say the same as options with names of their own; nothing for those that are None."""
+    values = {"budget.trials": trials, "budget.minutes": minutes, "sampler.seed": seed}
+    return [f"{key}={value}" for key, value in values.items() if value is not None]
+
+
 def apply(data: Mapping[str, Any], changes: Sequence[Override]) -> tuple[dict[str, Any], list[str]]:
     """The file's tables with the changes made, later ones over earlier ones.
 

@@ -34,12 +34,14 @@ from studies.overrides import Override, is_path
 from studies.patience import EarlyStopping, Plateau, waiting_problems
 from studies.records import Direction
 from studies.schedule import ScheduleKeys, schedule_problems
-from studies.section import Count
-from studies.section import Section as _Section
+from studies.section import Count, Section
 from studies.steps import Record
 
 CATALOG = Path(__file__).with_name("catalog")
 """The folder of the studies that toprung ships."""
+
+GIVEN = "given"
+"""The name of a space that came as an object."""
 
 SOURCES = ("digits", "xor", "mnist", "fashion_mnist", "cifar10", "cifar100")
 """Data that go by a name."""
@@ -53,7 +55,7 @@ Value = TypeVar("Value")
 Channels = Annotated[tuple[Value, ...], Field(strict=False, min_length=1)]
 
 
-class DataPlan(_Section):
+class DataPlan(Section):
     """`[data]`: what is learned from, and how it is split.
 
     Attributes:
@@ -107,7 +109,7 @@ class DataPlan(_Section):
         return self
 
 
-class Objective(_Section):
+class Objective(Section):
     """`[objective]`: what trials are ranked by, measured on the validation split.
 
     Attributes:
@@ -124,7 +126,7 @@ class Objective(_Section):
         return "minimize" if self.monitor == "val_loss" else "maximize"
 
 
-class Hyperband(_Section):
+class Hyperband(Section):
     """`[hyperband]`: when trials are compared.
 
     Attributes:
@@ -156,7 +158,7 @@ class Hyperband(_Section):
         return Ladder(self.min_resource, self.max_resource, self.reduction_factor)
 
 
-class SamplerPlan(_Section):
+class SamplerPlan(Section):
     """`[sampler]`: how new params are chosen."""
 
     name: Literal["gp", "tpe", "random", "grid", "cmaes"] = "gp"
@@ -195,7 +197,7 @@ class Training(ScheduleKeys):
     jit_compile: bool | Literal["auto"] = "auto"
 
 
-class Budget(_Section):
+class Budget(Section):
     """`[budget]`: where the search ends; both are totals, not "more", when a study is resumed.
 
     Attributes:
@@ -207,7 +209,7 @@ class Budget(_Section):
     minutes: Annotated[float, Field(gt=0)] | None = None
 
 
-class Retrain(_Section):
+class Retrain(Section):
     """`[retrain]`: how the winner is trained once more.
 
     Attributes:
@@ -221,13 +223,13 @@ class Retrain(_Section):
     epochs: Count | None = None
 
 
-class LeaderboardPlan(_Section):
+class LeaderboardPlan(Section):
     """`[leaderboard]`: how many complete trials, best first, are scored on the test split in the end."""
 
     test_top: Annotated[int, Field(ge=0, le=1_000_000)] = 20
 
 
-class StudyPlan(_Section):
+class StudyPlan(Section):
     """A study file.
 
     Attributes:
@@ -275,6 +277,15 @@ class LoadedStudy:
     space: Space
     path: Path
 
+    @property
+    def space_name(self) -> str:
+        """What messages call the space: its file where it has one."""
+        if self.plan.space == GIVEN:
+            return "space"
+        if self.plan.space.startswith(HYPERMODEL):
+            return self.plan.space
+        return shown_path(find("space", self.plan.space, SPACES, self.path.parent))
+
 
 def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
     """Read and check a study and its space.
@@ -289,7 +300,7 @@ def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedStudy:
     changes, unreadable = command_line.parse(overrides)
     tables, misplaced = command_line.apply(read_toml(path), changes)
     try:
-        study = check(tables, path)
+        study = study_from(tables, path)
     except InputError as error:
         if error.where != shown_path(path):
             raise  # the space has a file of its own
@@ -317,7 +328,7 @@ def fingerprint(plan: StudyPlan, space: Space) -> dict[str, Any]:
     return kept
 
 
-def check(tables: Mapping[str, Any], path: Path, space: Space | None = None) -> LoadedStudy:
+def study_from(tables: Mapping[str, Any], path: Path, space: Space | None = None) -> LoadedStudy:
     """The tables of a study file as a study, with another space in place of its own if that is given."""
     plan = validate(StudyPlan, tables, shown_path(path))
     study = LoadedStudy(plan, space or _space(plan, path), path.absolute())

@@ -8,7 +8,8 @@ from records import record, retrained, study
 
 from reports.diagnosis import diagnose
 from reports.page import page, write_page, write_report
-from reports.reproduction import reproduction, toml
+from reports.reproduction import reproduction
+from spaces.toml import to_toml
 from studies.plan import fingerprint, load_study
 
 EVIL = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} =cmd|"
@@ -149,7 +150,7 @@ def test_the_plan_is_given_as_toml_that_reads_back_the_same():
         "enqueue": [{"units": 128, "when": {"optimizer": ["sgd"]}}, {"units": 64}],
         "mixed": [1, {"a": 2}],
     }
-    assert tomllib.loads(toml({**plan, "none": None})) == plan
+    assert tomllib.loads(to_toml({**plan, "none": None})) == plan
 
 
 def test_versions_are_those_that_trained_the_winner_where_they_are_known(tmp_path):

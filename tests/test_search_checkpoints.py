@@ -1,3 +1,5 @@
+import os
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -19,6 +21,16 @@ WEIGHTS = [np.ones((2, 3), np.float32)]
 @pytest.fixture
 def blobs(tmp_path):
     return FolderBlobs(tmp_path)
+
+
+def test_a_blob_has_the_permissions_that_the_umask_asks_for(blobs, tmp_path):
+    umask = os.umask(0o027)
+    try:
+        blobs.put("best.keras", b"a", b"b", durable=True)
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "best.keras").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "best.keras").read_bytes() == b"ab"
 
 
 def grown(epochs, values=None):

@@ -202,6 +202,8 @@ def test_status_counts_trials_by_state(finished):
     assert (one["name"], one["state"]) == ("tiny", "finished")
     assert sum(one["trials"].values()) == 12
     assert "12 of 12" in toprung("status", "tiny", cwd=finished).stdout
+    first = json.loads(toprung("leaderboard", "tiny", "--json", cwd=finished).stdout.splitlines()[0])
+    assert (one["best_trial"], one["best"]) == (first["trial"], first["val_accuracy"])
 
 
 def test_doctor_tells_of_a_gpu_that_the_backend_does_not_see_and_what_to_install(tmp_path):

@@ -101,6 +101,18 @@ def test_problems_of_tables_come_as_those_of_a_file_do(folder):
         search.run(TABLES, space=SPACE, changes=["budget.trials=0"])
 
 
+def test_a_parameter_that_no_model_reads_is_refused_as_that_of_a_file_is(folder):
+    unread = {"model": "mlp", "parameters": {"unitz": {"type": "int", "low": 8, "high": 32}}}
+    with pytest.raises(SearchError, match=r"^space: parameters\.unitz: the family mlp has none .*mean \"units\"\?$"):
+        search.run(TABLES, space=unread)
+    with pytest.raises(SearchError, match=r"^space: model: unknown family \"mpl\"; did you mean \"mlp\""):
+        search.run("study.toml", space={**unread, "model": "mpl"})
+    (folder / "space.toml").write_text('model = "mlp"\n[parameters]\nunitz = { type = "fixed", value = 8 }\n')
+    with pytest.raises(SearchError, match=r"^space\.toml: parameters\.unitz"):
+        search.run("study.toml")
+    assert not (folder / "runs").exists()
+
+
 @pytest.mark.slow
 def test_a_model_that_is_not_there_yet_is_told(folder):
     search.run("study.toml", trials=2, quiet=True)

@@ -158,7 +158,7 @@ def test_several_laws_of_one_model_come_at_once():
 def test_values_are_shown_as_a_file_has_them():
     assert shown(True) == "true"
     assert shown("a\n") == '"a\\n"'
-    assert shown({"a b": [1, 0.5, "x"]}) == '{"a b" = [1, 0.5, "x"]}'
+    assert shown({"a b": [1, 0.5, "x"]}) == '{ "a b" = [1, 0.5, "x"] }'
     assert len(shown("long" * 100)) == 80
     assert listed(["a", 1, True]) == '"a", 1 or true'
     assert key_path(["enqueue", 0, "a.b", "c"]) == 'enqueue[0]."a.b".c'

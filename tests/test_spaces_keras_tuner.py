@@ -7,7 +7,7 @@ from keras_tuner.engine import hyperparameters as kt
 
 from spaces import Categorical, Fixed, Float, InputError, Int, Ordinal, Space, load_space
 from spaces.keras_tuner import OptunaHyperParameters, discover, to_hyperparameters, to_parameter, to_values
-from spaces.toml import to_toml
+from spaces.toml import space_to_toml
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -342,13 +342,13 @@ def test_a_space_has_what_appears_beside_the_values_that_bring_it_up(space):
 
 
 def test_the_text_of_a_space_is_read_as_the_same_space(space, tmp_path):
-    (tmp_path / "space.toml").write_text(to_toml(space))
+    (tmp_path / "space.toml").write_text(space_to_toml(space.model_dump(mode="json")))
     assert load_space("space.toml", tmp_path) == space
     assert load_space("mlp").canonical() == _again(load_space("mlp"), tmp_path).canonical()
 
 
 def _again(space, folder):
-    (folder / "again.toml").write_text(to_toml(space))
+    (folder / "again.toml").write_text(space_to_toml(space.model_dump(mode="json")))
     return load_space("again.toml", folder)
 
 

@@ -132,3 +132,20 @@ def test_a_folder_without_trials_and_trials_without_a_metric_are_refused(store, 
     with pytest.raises(StudyError, match="no metric of its trials is their score"):
         import_keras_tuner(store, "mine", tmp_path)
     assert "mine" not in store.names()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", r"trial\.json: is not as Keras Tuner writes it \(JSONDecodeError"),
+        ("[]", r"trial\.json: is not as Keras Tuner writes it \(TypeError"),
+        ("{}", r"trial\.json: is not as Keras Tuner writes it \(KeyError: 'status'\)"),
+        ('{"status": "COMPLETED"}', r"old: is not as Keras Tuner writes it \(KeyError: 'score'\)"),
+    ],
+)
+def test_a_damaged_project_is_told_in_a_line(store, tmp_path, text, told):
+    (tmp_path / "old" / "trial_0").mkdir(parents=True)
+    (tmp_path / "old" / "trial_0" / "trial.json").write_text(text)
+    with pytest.raises(StudyError, match=told):
+        import_keras_tuner(store, "mine", tmp_path / "old")
+    assert "mine" not in store.names()

@@ -449,7 +449,7 @@ def test_a_study_from_before_there_were_class_weights_and_seeds_goes_on_without_
         ),
         (
             "early_stopping.patience=5",
-            'early_stopping: nothing in the store, {monitor = "val_loss", patience = 5} in the file',
+            'early_stopping: nothing in the store, { monitor = "val_loss", patience = 5 } in the file',
         ),
         ("hyperband.max_resource=81", "hyperband.max_resource: 27 in the store, 81 in the file"),
         ("sampler.seed=1", "sampler.seed: 0 in the store, 1 in the file"),
@@ -490,7 +490,7 @@ def test_true_is_not_one_in_a_fingerprint():
 
 
 def test_a_section_that_the_store_does_not_know_is_a_difference():
-    assert differences({}, {"data": {"hash": "ab"}}) == ['data: nothing in the store, {hash = "ab"} in the file']
+    assert differences({}, {"data": {"hash": "ab"}}) == ['data: nothing in the store, { hash = "ab" } in the file']
 
 
 def test_the_files_of_the_catalog_have_no_key_that_is_not_checked():

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from search.errors import SearchError
 from search.models.fitness import AUGMENTATION, check_rows
-from spaces import CATALOG, find, shown_path
 from spaces.errors import did_you_mean, shown
 from spaces.space import HYPERMODEL, Space
 
@@ -108,20 +107,19 @@ def check(name: str, parameter_names: Iterable[str]) -> None:
         raise SearchError("\n  ".join([f"{len(problems)} problems", *problems] if len(problems) > 1 else problems))
 
 
-def check_space(space: Space, name_or_path: str, folder: Path | None = None) -> None:
-    """Refuse a space whose family of models there is not, or does not know its parameters; names its file.
+def check_space(space: Space, where: str) -> None:
+    """Refuse a space whose family of models there is not, or does not know its parameters.
 
     Args:
         space: What was read.
-        name_or_path: In the catalog, or of a file.
-        folder: Where a relative path begins; the current one by default.
+        where: What messages call it: its file.
     Raises:
         SearchError: Every problem at once.
     """
     try:
         check(space.model, space.parameters)
     except SearchError as error:
-        raise SearchError(f"{shown_path(find('space', name_or_path, CATALOG, folder))}: {error}") from None
+        raise SearchError(f"{where}: {error}") from None
 
 
 def is_width(name: str) -> bool:

@@ -1,0 +1,24 @@
+"""How a study stands, from its records."""
+
+import math
+
+from records import record, study
+
+from search.status import standing
+
+
+def test_the_best_is_the_first_of_the_leaderboard():
+    trials = [
+        record(0, val_accuracy=0.9),
+        record(1, "pruned", epochs=3, val_accuracy=0.95),
+        record(2, "failed", epochs=1, val_accuracy=0.99),
+        record(3, "paused", epochs=9, value=math.nan),
+    ]
+    assert _best(trials) == (0, 0.9)
+    assert _best(trials[1:]) == (1, 0.95)
+    assert _best(trials[2:]) == (None, None)
+
+
+def _best(trials):
+    found = standing(study(trials, plan={}), None)
+    return found["best_trial"], found["best"]
