@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from search.logbook import Logbook
 from search.recipe import Recipe
+from studies.grid import key
 from studies.plan import StudyPlan
 from studies.promotion import Step
 from studies.records import Params, TrialRecord
@@ -72,6 +73,7 @@ class Agenda:
         self._rule = rule
         self._proposer = proposer
         self._recipe = recipe
+        self._enqueue = list({key(given): given for given in map(logbook.settled, plan.enqueue)}.values())
         self._keys: dict[int, tuple[str, str]] = {}  # by number: the structure and the trace
         steps = rule.under_way()
         self._waiting = deque(step for step in steps if logbook.flights[step.number].epochs)
@@ -207,13 +209,14 @@ class Agenda:
         self._note_the_last()
 
     def _enqueued(self, records: Sequence[TrialRecord]) -> Params | None:
-        """The next enqueued params that no trial has."""
-        if not self._plan.enqueue:
-            return None
+        """The next enqueued params that no trial has; each trial has one of them at most."""
         tried = [record.params.items() for record in records]
-        return next(
-            (given for given in self._plan.enqueue if not any(given.items() <= params for params in tried)), None
-        )
+        for given in self._enqueue:
+            match = next((params for params in tried if given.items() <= params), None)
+            if match is None:
+                return given
+            tried.remove(match)
+        return None
 
     def _bracket(self, number: int) -> int | None:
         """A new trial's; Optuna's pruner deals out brackets of its own."""

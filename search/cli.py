@@ -31,7 +31,7 @@ from search.cli_options import (
 )
 from search.spaces_cli import spaces_app
 from search.studies_cli import studies_app
-from studies.files import FILES, REPORT, RUNS, store_url
+from studies.files import FILES, REPORT, RUNS, is_name, store_url
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -197,8 +197,12 @@ def report(
     """Write one self-contained HTML file with the leaderboard and plots; or the same in Markdown."""
     from reports.page import write_report
     from reports.repository import write_repository_page
+    from search.errors import SearchError
 
     record, folder = load_record(out, store, name), out / name
+    if not is_name(name):
+        again = f"toprung studies import NAME --from-optuna 'URL#{name}'"
+        raise SearchError(f"{name}: there can be no folder of this name; give it another: {again}")
     if to is None:
         folder.mkdir(parents=True, exist_ok=True)  # of a study that was imported there is none
     path = to or folder / ("report.md" if md else REPORT)

@@ -25,12 +25,14 @@ class Errand:
     Attributes:
         epochs: What it reported, by epoch.
         done: Its end.
+        failed: Why its training failed; empty if it didn't.
         tries: Workers that were given it since its last epoch.
     """
 
     job: Job
     epochs: dict[int, EpochDone] = field(default_factory=dict)
     done: JobDone = field(default_factory=JobDone)
+    failed: str = ""
     tries: int = 0
 
     def told(self) -> dict[str, object]:
@@ -55,13 +57,13 @@ class Errand:
 
 
 def run_errands(pool: Pool, jobs: Sequence[Job], stop: StopRequest, observe: Callable[..., None]) -> list[Errand]:
-    """Do all jobs, several at a time.
+    """Do all jobs, several at a time. A training that fails is told by its errand.
 
     Returns:
         One errand a job, in the order of `jobs`.
     Raises:
         Interrupted: The user asked to end.
-        SearchError: A job failed, or killed three workers; or workers can't be started.
+        SearchError: A job killed three workers, or workers can't be started.
     """
     errands = [Errand(job) for job in jobs]
     rounds = _Round(pool, errands, observe)
@@ -104,8 +106,8 @@ class _Round:
                 self._observe("epoch", worker=slot, epoch=event.epoch, **self._busy[slot].told())
             case JobDone() if slot in self._busy:
                 self._busy.pop(slot).done = event
-            case TrialFailed():
-                raise SearchError(f"trial {event.trial}: {event.reason}", exit_code=1)
+            case TrialFailed() if slot in self._busy:
+                self._busy[slot].failed = event.reason
             case Refused():
                 raise SearchError(event.message, event.exit_code)
             case Died():

@@ -12,14 +12,16 @@ from rich.table import Table
 
 from search.blobs import FolderBlobs
 from search.datasets import open_source, search_splits
-from search.devices import available_cores, find_slots, visible_gpus
+from search.devices import Slot, available_cores, find_slots, visible_gpus
 from search.display import duration
 from search.errands import run_errands
+from search.errors import SearchError
 from search.job import Options, make_recipe, publish, start_pool, workload
 from search.messages import Task, TrainJob
 from search.models.fitness import check_study
 from search.seeds import derive
 from search.signals import StopRequest
+from studies.files import trial_folder
 from studies.plan import LoadedStudy
 
 _PROBE_EPOCHS = 3  # the first one is not counted: it compiles
@@ -83,7 +85,7 @@ def _sentences(found: dict[str, Any]) -> list[str]:
 
 def _times(loaded: LoadedStudy, options: Options, found: dict[str, Any]) -> dict[str, Any]:
     slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())
-    seconds = _epoch_seconds(loaded, options)
+    seconds = _epoch_seconds(loaded, options, slots[:1])
     hours = {key: found[f"{key}_epochs"] * seconds / len(slots) / 3600 for key in ("expected", "worst")}
     return {
         "epoch_seconds": seconds,
@@ -93,23 +95,25 @@ def _times(loaded: LoadedStudy, options: Options, found: dict[str, Any]) -> dict
     }
 
 
-def _epoch_seconds(loaded: LoadedStudy, options: Options) -> float:
+def _epoch_seconds(loaded: LoadedStudy, options: Options, slots: list[Slot]) -> float:
     """Seconds an epoch of the default configuration, in one worker, after the first."""
-    plan, recipe = loaded.plan, make_recipe(loaded)
+    plan, recipe = loaded.plan, make_recipe(loaded, options.backend)
     splits = search_splits(open_source(plan.data, loaded.path.parent), plan.data)
     check_study(loaded, splits)
-    slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())[:1]
     params = {**recipe.defaults, **loaded.space.default()}
-    task = Task(trial=0, folder="trials/00000", params=params, seed=derive(recipe.seed, 0), seeds=recipe.seeds)
+    task = Task(trial=0, folder=trial_folder(0), params=params, seed=derive(recipe.seed, 0), seeds=recipe.seeds)
     job = TrainJob(structure="probe", tasks=[task], to_epoch=_PROBE_EPOCHS)
     with tempfile.TemporaryDirectory() as folder:
         pool = start_pool(options, slots, Path(folder))
         try:
             blobs = FolderBlobs(Path(folder))
             publish(splits, blobs)
-            pool.brief(workload(loaded, splits, blobs, slots))
+            brief = workload(loaded, splits, blobs, slots).model_copy(update={"early_stopping": None})
+            pool.brief(brief)  # which would end the probe
             (errand,) = run_errands(pool, [job], StopRequest(), lambda *_, **__: None)
         finally:
             pool.close()
+    if errand.failed:
+        raise SearchError(f"the default configuration can't be trained: {errand.failed}", exit_code=1)
     first, last = errand.epochs[1].seconds, errand.epochs[_PROBE_EPOCHS].seconds
     return (last - first) / (_PROBE_EPOCHS - 1)

@@ -26,7 +26,7 @@ from search.pool import KERAS_WORKER, Pool, Post, SubprocessWorker, Worker
 from search.recipe import Recipe
 from search.signals import StopRequest
 from spaces import Space
-from studies.files import trial_folder
+from studies.files import is_name, trial_folder
 from studies.locks import FileLock, Held
 from studies.plan import LoadedStudy, StudyPlan, fingerprint
 from studies.records import Params
@@ -247,12 +247,13 @@ def workload(loaded: LoadedStudy, splits: SearchSplits, blobs: Blobs, slots: Seq
 
 
 def remove_study(store_url: str, name: str, folder: Path) -> None:
-    """Delete a study from the store, then its folder."""
+    """Delete a study from the store, then its folder; one of another program may have a name that is no folder's."""
     from studies.store import Store
 
     with Store.open(store_url, create=False) as store:
         store.remove(name)
-    shutil.rmtree(folder, ignore_errors=True)
+    if is_name(name):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def clean_up(blobs: Blobs, numbers: Sequence[int]) -> None:

@@ -41,6 +41,10 @@ class Logbook:
     def __len__(self) -> int:
         return len(self._records)
 
+    def settled(self, params: Params) -> Params:
+        """Params as trials have them: 0.3 where a user wrote 0.30000000000000004 for a place of a grid."""
+        return {name: self._space.parameter(name).settle(value) for name, value in params.items()}
+
     def create(self, params: Params, bracket: int | None) -> Flight:
         """Begin the next trial."""
         number = len(self._records)

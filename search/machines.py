@@ -65,9 +65,13 @@ class Machine:
         self.scalars.assign(params)
 
     def resume(self, params: dict[str, Any], tensors: Tensors) -> None:
-        """Make it a trial's that has trained already: its scalar parameters, its weights and its optimizer."""
+        """Make it a trial's that has trained already: its scalar parameters, its weights and its optimizer.
+
+        Another backend may have trained it, which counts steps by a smaller type.
+        """
         self.scalars.assign(params)
-        write(self.state, tensors)
+        pairs = zip(self.state, tensors, strict=True)
+        write(self.state, [tensor.astype(variable.dtype, copy=False) for variable, tensor in pairs])
 
     @cached_property
     def weight_count(self) -> int:

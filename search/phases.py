@@ -79,14 +79,16 @@ def conclude(job: Job, top: int) -> StudyRecord:
     trials = usable(record)
     if not trials:
         raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
-    unscored = _unscored(trials, job.plan)
+    unscored = restore(_unscored(trials, job.plan), job.recipe, job.blobs, job.pool, job.stop, job.observe)
     again = [trial for trial in trials[:top] if not _is_retrained(trial, record, job.plan)]
-    restore(unscored, job.recipe, job.blobs, job.pool, job.stop, job.observe)
     repetitions = _retrain(job, again)
     if unscored or repetitions:
-        retrained = _score(job, unscored, repetitions)
+        of_winner = [one for one in repetitions if one.record.trial == trials[0].number]
+        best = chosen(of_winner, job.plan) if of_winner else None
+        retrained = _score(job, unscored, repetitions, best)
+        if best:
+            _keep_best(job, best, retrained)
         if repetitions:
-            _keep_best(job, repetitions, retrained)
             # Last, so that a run that is killed before does it all again.
             job.study.set(RETRAINED, [asdict(record) for record in retrained])
     clean_up(job.blobs, [trial.number for trial in record.trials if trial.finished])
@@ -114,7 +116,7 @@ def _unscored(trials: Sequence[TrialRecord], plan: StudyPlan) -> list[TrialRecor
 
 def _is_retrained(trial: TrialRecord, record: StudyRecord, plan: StudyPlan) -> bool:
     done = [r for r in record.retrained if (r.trial, r.data) == (trial.number, plan.retrain.data)]
-    return len(done) >= plan.retrain.seeds
+    return max([len(done), *(r.asked for r in done)]) >= plan.retrain.seeds
 
 
 def _retrain(job: Job, trials: Sequence[TrialRecord]) -> list[Repetition]:
@@ -124,8 +126,10 @@ def _retrain(job: Job, trials: Sequence[TrialRecord]) -> list[Repetition]:
     return retrain(trials, job.plan, job.recipe, job.sizes, job.pool, job.stop, job.observe)
 
 
-def _score(job: Job, trials: Sequence[TrialRecord], repetitions: Sequence[Repetition]) -> list[RetrainRecord]:
-    """Write down what the test split says of trials' weights.
+def _score(
+    job: Job, trials: Sequence[TrialRecord], repetitions: Sequence[Repetition], best: Repetition | None
+) -> list[RetrainRecord]:
+    """Write down what the test split says of trials' weights, and what the new best model makes of it.
 
     Returns:
         All retrained models, the new ones with their scores.
@@ -136,8 +140,8 @@ def _score(job: Job, trials: Sequence[TrialRecord], repetitions: Sequence[Repeti
         scores = score(candidates, test, job.sizes[1], job.pool, job.stop, job.observe)
         job.study.set("test_hash", test.hash)
         job.study.set("n_test", test.rows)
-        if repetitions:
-            _diagnose(job, _best_of(repetitions, job.plan))
+        if best:
+            _diagnose(job, best)
     for trial, found in zip(trials, scores, strict=False):
         job.study.set(test_attribute(trial.number), asdict(found))
     return _retrained(job, [one.scored(s) for one, s in zip(repetitions, scores[len(trials) :], strict=True)])
@@ -154,12 +158,6 @@ def _retrained(job: Job, new: Sequence[RetrainRecord]) -> list[RetrainRecord]:
     replaced = {(record.trial, record.data) for record in new}
     kept = [r for r in job.study.load().retrained if (r.trial, r.data) not in replaced]
     return [*kept, *new]
-
-
-def _best_of(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:
-    """The repetition of the best configuration that is kept as `best.keras`."""
-    first = repetitions[0].record.trial
-    return chosen([one for one in repetitions if one.record.trial == first], plan)
 
 
 def _diagnose(job: Job, best: Repetition) -> None:
@@ -188,9 +186,8 @@ def _diagnose(job: Job, best: Repetition) -> None:
     write(diagnosis, job.options.folder(job.plan.name) / DIAGNOSIS)
 
 
-def _keep_best(job: Job, repetitions: Sequence[Repetition], retrained: Sequence[RetrainRecord]) -> None:
+def _keep_best(job: Job, best: Repetition, retrained: Sequence[RetrainRecord]) -> None:
     """`best.keras` and `best.json`: the best configuration's model, and what a reader must know of it."""
-    best = _best_of(repetitions, job.plan)
     first = best.record.trial
     export(best, job.pool, BEST_MODEL)
     record = job.study.load()

@@ -56,12 +56,18 @@ def retrain(
         sizes: Rows of the training and of the validation split.
         pool: Who trains.
         stop: Set when the user asks to end.
-        observe: Told of the progress.
+        observe: Told of the progress, and of those that fail.
+    Returns:
+        The repetitions that came to their end.
     """
     repetitions = range(plan.retrain.seeds)
     jobs = [_job(trial, plan, recipe, sizes, index) for trial in trials for index in repetitions]
-    errands = run_errands(pool, jobs, stop, observe)
-    return [_repetition(errand, job, plan) for errand, job in zip(errands, jobs, strict=True)]
+    done = list(zip(run_errands(pool, jobs, stop, observe), jobs, strict=True))
+    for errand, job in done:
+        if errand.failed:
+            task = job.tasks[0]
+            observe("message", text=f"trial {task.trial} retrained with seed {task.seed} failed: {errand.failed}")
+    return [_repetition(errand, job, plan) for errand, job in done if not errand.failed]
 
 
 def restore(
@@ -71,8 +77,10 @@ def restore(
     pool: Pool,
     stop: StopRequest,
     observe: Callable[..., None],
-) -> None:
+) -> list[TrialRecord]:
     """Train trials again whose best weights are missing or damaged: their params and seeds give the same ones.
+
+    Another machine or backend may find the best epoch elsewhere: then there is nothing that can be scored.
 
     Args:
         trials: Whose weights are wanted.
@@ -81,14 +89,23 @@ def restore(
         pool: Who trains.
         stop: Set when the user asks to end.
         observe: Told of the progress.
+    Returns:
+        The trials that have their weights.
     """
-    jobs = []
-    for trial in trials:
+    jobs, wanting = [], [trial for trial in trials if not _has_weights(trial, recipe, blobs)]
+    for trial in wanting:
         task = recipe.task(trial)
-        if not Checkpoints(blobs, task.folder).has_best(trial.best_epoch or trial.epochs):
-            observe("message", text=f"trial {trial.number} is trained again: its weights are missing or damaged")
-            jobs.append(TrainJob(structure=recipe.structure(task.params), tasks=[task], to_epoch=trial.epochs))
+        observe("message", text=f"trial {trial.number} is trained again: its weights are missing or damaged")
+        jobs.append(TrainJob(structure=recipe.structure(task.params), tasks=[task], to_epoch=trial.epochs))
     run_errands(pool, jobs, stop, observe)
+    lost = [trial.number for trial in wanting if not _has_weights(trial, recipe, blobs)]
+    for number in lost:
+        observe("message", text=f"trial {number} can't be scored: trained again, its best epoch is another one")
+    return [trial for trial in trials if trial.number not in lost]
+
+
+def _has_weights(trial: TrialRecord, recipe: Recipe, blobs: Blobs) -> bool:
+    return Checkpoints(blobs, recipe.task(trial).folder).has_best(trial.best_epoch or trial.epochs)
 
 
 def export(repetition: Repetition, pool: Pool, output: str) -> None:
@@ -156,6 +173,7 @@ def _repetition(errand: Errand, job: TrainJob, plan: StudyPlan) -> Repetition:
         metrics=metrics,
         weights=errand.done.weights,
         seconds=progress.seconds,
+        asked=plan.retrain.seeds,
     )
     best_epoch = progress.best_epoch or progress.epoch
     candidate = Candidate(job.structure, task, best_epoch, metrics.get("val_accuracy"))

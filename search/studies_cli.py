@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from search.cli_options import Name, Out, StoreUrl, Study, load_record, open_store
-from studies.files import RUNS, store_url
+from studies.files import RUNS, is_name, store_url
 
 studies_app = typer.Typer(no_args_is_help=True, help="Studies: the catalog and the store.")
 
@@ -46,7 +46,8 @@ def studies_remove(
 
     load_record(out, store, name)
     if not yes:
-        typer.confirm(f"Delete the study {name} and everything in {out / name}?", abort=True)
+        files = f" and everything in {out / name}" if is_name(name) else ""
+        typer.confirm(f"Delete the study {name}{files}?", abort=True)
     remove_study(store_url(out, store), name, out / name)
     typer.echo(f"removed {name}")
 

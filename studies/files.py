@@ -18,6 +18,9 @@ FILES = (LEADERBOARD, REPORT, BEST_MODEL, BEST, DIAGNOSIS)
 
 TEMPORARY = ".tmp-"  # in the names of files that are being written
 
+NAME_LAW = "must be 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PLAIN = re.compile(r"[\w./ +-]*", re.ASCII)
 
 
@@ -33,6 +36,11 @@ def sqlite_url(path: Path) -> str:
     from sqlalchemy import URL  # which knows what it must escape, and takes long to import
 
     return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False).replace("?", "%3F")
+
+
+def is_name(text: str) -> bool:
+    """Whether a study may be called that, and a folder after it; other programs give their studies any name."""
+    return _NAME.fullmatch(text) is not None
 
 
 def trial_folder(number: int) -> str:

@@ -11,7 +11,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from spaces.errors import shown
 from studies.errors import StudyError
+from studies.files import NAME_LAW, is_name
 from studies.quiet import quiet
 from studies.records import Direction
 from studies.store import Store
@@ -31,7 +33,7 @@ def import_optuna(store: Store, name: str, source: optuna.Study) -> int:
     Returns:
         How many trials there were.
     Raises:
-        StudyError: The store has a study of that name, or the source has several objectives.
+        StudyError: The store has a study of that name, it is no name, or the source has several objectives.
     """
     if len(source.directions) > 1:
         raise StudyError(f"{source.study_name}: has {len(source.directions)} objectives; one is needed")
@@ -65,7 +67,7 @@ def import_keras_tuner(store: Store, name: str, project: Path) -> int:
     Returns:
         How many finished trials there were.
     Raises:
-        StudyError: The store has a study of that name, or the folder is no such project.
+        StudyError: The store has a study of that name, it is no name, or the folder is no such project.
     """
     finished = [state for path in sorted(project.glob("trial_*/trial.json")) if (state := _finished(path))]
     if not finished:
@@ -94,6 +96,8 @@ def _of_keras_tuner(path: Path) -> Iterator[None]:
 
 
 def _add(store: Store, name: str, direction: Direction, monitor: str | None, trials: list[FrozenTrial]) -> int:
+    if not is_name(name):
+        raise StudyError(f"name: {NAME_LAW} (came {shown(name)})")
     if name in store.names():
         raise StudyError(f'the study "{name}" is in the store already; choose another name')
     with explained(name), quiet():

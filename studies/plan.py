@@ -1,7 +1,6 @@
 """How a study goes about its search: the study file, every key with its law."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from spaces import (
 from spaces.parameters import extremes
 from spaces.space import HYPERMODEL
 from studies import overrides as command_line
+from studies.files import NAME_LAW, is_name
 from studies.ladder import Ladder
 from studies.overrides import Override, is_path
 from studies.patience import EarlyStopping, Plateau, waiting_problems
@@ -45,8 +45,6 @@ GIVEN = "given"
 
 SOURCES = ("digits", "xor", "mnist", "fashion_mnist", "cifar10", "cifar100")
 """Data that go by a name."""
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -259,9 +257,8 @@ class StudyPlan(Section):
     @field_validator("name")
     @classmethod
     def _fit_for_a_folder(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
-            law = "must be 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit"
-            raise ValueError(f"{law} (came {shown(name)})")
+        if not is_name(name):
+            raise ValueError(f"{NAME_LAW} (came {shown(name)})")
         return name
 
 

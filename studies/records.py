@@ -94,6 +94,7 @@ class RetrainRecord:
         gap_se: The standard error of the gap.
         weights: Number of weights of the model.
         seconds: Time spent training.
+        asked: Seeds that were asked for; those that failed have no record.
     """
 
     trial: int
@@ -105,6 +106,7 @@ class RetrainRecord:
     gap_se: float | None = None
     weights: int | None = None
     seconds: float = 0.0
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
