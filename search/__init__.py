@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["Study", "best_model", "leaderboard", "load", "run"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """What `search.notebook` offers; importing this package alone stays cheap."""
     if name in __all__:

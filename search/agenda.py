@@ -52,9 +52,6 @@ class Rule(Protocol):
     def out(self, number: int) -> bool:
         """Whether a trial that stands at a rung will certainly never go on."""
 
-    def paused(self) -> list[int]:
-        """The trials that stand at a rung."""
-
     def under_way(self) -> list[Step]:
         """The trials on their way to a rung."""
 

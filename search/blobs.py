@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from search.errors import SearchError
 from studies.files import TEMPORARY, replace_file
 
+SEALED = "sealed"  # the folder of the test split while it is open
+
 Part = bytes | memoryview
 
 

@@ -35,6 +35,7 @@ class Checkpoints:
         self._folder = folder
         self._identity = identity
         self._written: list[Progress] = []
+        self._stale: list[str] = []  # keys of what was there when a state was loaded, beside that
 
     def save(self, progress: Progress, state: Tensors, best: Tensors | None, *, durable: bool = False) -> None:
         """Keep the state after an epoch, and the best weights if this epoch brought them."""
@@ -52,10 +53,12 @@ class Checkpoints:
 
     def load(self) -> tuple[Progress, Tensors] | None:
         """The newest state that is whole and whose best weights are whole; None if the trial must start again."""
-        for key in reversed(self._state_keys()):
+        for key in reversed(self._keys("epoch")):
             found = self._read_state(key)
             if found is not None:
                 self._written = [found[0]]
+                own = {key, self._best_key(found[0].best_epoch or 0)}
+                self._stale = [other for other in self._keys() if other not in own]
                 return found
         return None
 
@@ -94,9 +97,16 @@ class Checkpoints:
             if old.best_epoch not in {kept.best_epoch for kept in self._written[-_GENERATIONS:]}:
                 self._blobs.delete(self._best_key(old.best_epoch or 0))
         del self._written[:-_GENERATIONS]
+        if self._stale and len(self._written) == _GENERATIONS:
+            states = {self._state_key(kept.epoch) for kept in self._written}
+            for key in set(self._stale) - states - {self._best_key(kept.best_epoch or 0) for kept in self._written}:
+                self._blobs.delete(key)
+            self._stale = []
 
-    def _state_keys(self) -> list[str]:
-        return [key for key in self._blobs.keys(self._folder) if key.startswith(f"{self._folder}/epoch-")]
+    def _keys(self, *kinds: str) -> list[str]:
+        """Those of the states and of the best weights, by epoch."""
+        prefixes = tuple(f"{self._folder}/{kind}-" for kind in kinds or ("epoch", "best"))
+        return [key for key in self._blobs.keys(self._folder) if key.startswith(prefixes)]
 
     def _state_key(self, epoch: int) -> str:
         return f"{self._folder}/epoch-{epoch:06d}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from search.devices import Slot, available_cores, worker_environment
 from search.errors import SearchError
 from search.models import check_space
-from spaces import Space, validate
+from spaces import Space, shown, validate
 from spaces.space import HYPERMODEL
 from studies.plan import LoadedStudy, checked
 
@@ -50,6 +50,8 @@ def discovered(model: str, backend: str, folders: Sequence[Path] = ()) -> tuple[
     Raises:
         SearchError: It cannot be imported or built, or asks for nothing.
     """
+    if ":" not in model.removeprefix(HYPERMODEL):
+        raise SearchError(f'model: a hypermodel is "{HYPERMODEL}MODULE:BUILD" (came {shown(model)})')
     command = [sys.executable, "-m", "search.discovery", model, *map(str, (*folders, Path.cwd()))]
     environment = worker_environment(Slot(None, 1, available_cores()), backend)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

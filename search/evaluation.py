@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.gaps import Gap, gap_from_rates
-from search.blobs import Blobs
+from search.blobs import SEALED, Blobs
 from search.datasets import Source, test_split
 from search.errands import run_errands
 from search.errors import SearchError
@@ -26,8 +26,6 @@ from search.pool import Pool
 from search.signals import StopRequest
 from studies.plan import DataPlan
 from studies.records import TestScore
-
-_SEALED = "sealed"
 
 
 @dataclass(frozen=True)
@@ -96,11 +94,11 @@ def opened_test_split(source: Source, plan: DataPlan, blobs: Blobs, expected_has
             f"it was {str(expected_hash)[:12]}: restore the file, or give the study another name"
         )
     try:
-        blobs.put_array(f"{_SEALED}/x.npy", arrays.x)
-        blobs.put_array(f"{_SEALED}/y.npy", arrays.y)
+        blobs.put_array(f"{SEALED}/x.npy", arrays.x)
+        blobs.put_array(f"{SEALED}/y.npy", arrays.y)
         yield TestSplit(len(arrays.y), digest)
     finally:
-        blobs.delete(_SEALED)
+        blobs.delete(SEALED)
 
 
 def score(
@@ -117,8 +115,8 @@ def score(
             structure=one.structure,
             task=one.task,
             best_epoch=one.best_epoch,
-            x=f"{_SEALED}/x.npy",
-            y=f"{_SEALED}/y.npy",
+            x=f"{SEALED}/x.npy",
+            y=f"{SEALED}/y.npy",
         )
         for one in candidates
     ]
@@ -140,13 +138,13 @@ def predictions(
         blobs: Where the split lies.
         grid: From rows of shape (rows, 2) to points of their plane, which the model is asked about as well.
     """
-    x, y = np.array(blobs.array(f"{_SEALED}/x.npy")), np.array(blobs.array(f"{_SEALED}/y.npy"))
+    x, y = np.array(blobs.array(f"{SEALED}/x.npy")), np.array(blobs.array(f"{SEALED}/y.npy"))
     found = _predicted(winner, pool, blobs, "x")
     names = [(key, *key.split(":")) for key in found if key.startswith("weight:")]
     weights = [(layer, name, found[key]) for key, _, layer, name in names]
     of_grid = None
     if x.shape[1:] == (2,):
-        blobs.put_array(f"{_SEALED}/grid.npy", grid(x))
+        blobs.put_array(f"{SEALED}/grid.npy", grid(x))
         of_grid = _predicted(winner, pool, blobs, "grid")["probabilities"]
     return Predictions(x, y, found["probabilities"], of_grid, weights)
 
@@ -156,8 +154,8 @@ def _predicted(winner: Candidate, pool: Pool, blobs: Blobs, name: str) -> dict[s
         structure=winner.structure,
         task=winner.task,
         best_epoch=winner.best_epoch,
-        x=f"{_SEALED}/{name}.npy",
-        output=f"{_SEALED}/predicted.npz",
+        x=f"{SEALED}/{name}.npy",
+        output=f"{SEALED}/predicted.npz",
     )
     run_errands(pool, [job], StopRequest(), lambda *_, **__: None)
     with np.load(io.BytesIO(blobs.get(job.output)), allow_pickle=False) as file:

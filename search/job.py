@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 _MEMORY_SHARE = 0.25  # of the machine's memory, that the resident data of all workers may take
 
-_LOCK = ".lock"  # in a study's folder: held by the run that may write there
+# In a study's folder.
+_LOCK = ".lock"  # held by the run that may write there
+_OWNER = ".study"  # the uuid of the study whose files these are
+
+_ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 
 @dataclass(frozen=True)
@@ -114,15 +118,17 @@ def opened_job(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
         stack.enter_context(_alone_in(folder))
         with _leaving_nothing_behind(folder), _killed_if_refused(start_pool(options, slots, folder)) as pool:
             stack.callback(pool.close)
-            from search.blobs import FolderBlobs
+            from search.blobs import SEALED, FolderBlobs
             from search.datasets import open_source, search_splits
             from search.models.fitness import check_study
 
             source = open_source(plan.data, loaded.path.parent)
             splits = search_splits(source, plan.data)
             check_study(loaded, splits)
+            _refuse_strangers(folder, options.store, plan.name)
             blobs = FolderBlobs(folder)
             blobs.sweep()
+            blobs.delete(SEALED)  # a run may have been killed while the test split was open
             publish(splits, blobs)
             pool.brief(workload(loaded, splits, blobs, slots))
             if is_custom(loaded.space.model):
@@ -131,6 +137,7 @@ def opened_job(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
 
             store = stack.enter_context(Store.open(options.store))
             study = stack.enter_context(_begun(store, loaded, splits))
+            (folder / _OWNER).write_text(study.uuid)
         yield Job(loaded, options, source, splits, study, pool, blobs, _where(slots), stop, observe)
 
 
@@ -174,6 +181,36 @@ def _leaving_nothing_behind(folder: Path) -> Iterator[None]:
         if new:
             shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _refuse_strangers(folder: Path, store_url: str, name: str) -> None:
+    """See that a folder is free, or holds the files of the study that the store has by its name.
+
+    Raises:
+        SearchError: They are of another study, which this run would write over.
+        StudyError: The store can't be used.
+    """
+    from studies.errors import StudyError
+    from studies.store import Store
+
+    if (owner := _owner(folder)) is None:
+        return
+    try:
+        with Store.open(store_url, create=False, read_only=True) as store:
+            known = store.attribute(name, "uuid")
+    except StudyError as error:
+        if error.exit_code == _ENVIRONMENT:
+            raise
+        known = None  # no such store, or no such study in it
+    if known != owner:
+        law = "move or delete it, or choose another place with --out"
+        raise SearchError(f'{folder}: holds files of another study "{name}", of another store or deleted; {law}')
+
+
+def _owner(folder: Path) -> str | None:
+    """The uuid of the study whose files a folder holds; None where it doesn't tell, as those of the first release."""
+    mark = folder / _OWNER
+    return mark.read_text() if mark.exists() else None
 
 
 @contextmanager
@@ -247,13 +284,22 @@ def workload(loaded: LoadedStudy, splits: SearchSplits, blobs: Blobs, slots: Seq
 
 
 def remove_study(store_url: str, name: str, folder: Path) -> None:
-    """Delete a study from the store, then its folder; one of another program may have a name that is no folder's."""
+    """Delete a study from the store, then its folder, unless that holds the files of another store's study.
+
+    Raises:
+        SearchError: A run of the study is under way.
+        StudyError: There is none of that name.
+    """
     from studies.store import Store
 
-    with Store.open(store_url, create=False) as store:
+    with ExitStack() as stack, Store.open(store_url, create=False) as store:
+        uuid = store.load(name).uuid
+        own = is_name(name) and folder.is_dir() and _owner(folder) in (None, uuid)
+        if own:
+            stack.enter_context(_locked(folder))
         store.remove(name)
-    if is_name(name):
-        shutil.rmtree(folder, ignore_errors=True)
+        if own:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def clean_up(blobs: Blobs, numbers: Sequence[int]) -> None:

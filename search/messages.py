@@ -12,6 +12,8 @@ from studies.patience import EarlyStopping, Plateau
 
 Scalar = bool | int | float | str
 
+_SAY_NOTHING = {("class_weight", "none"), ("schedule", "none")}  # since the first release
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,8 +86,12 @@ class Task(_Message):
 
     @property
     def identity(self) -> str:
-        """Equal for equal params and seeds: what a checkpoint of this trial was made of."""
-        return json.dumps([self.params, *self.each_seed], sort_keys=True)
+        """Equal for equal params and seeds: what a checkpoint of this trial was made of.
+
+        A key of [training] that came later and says nothing doesn't count: checkpoints from before it are the same.
+        """
+        told = {name: value for name, value in self.params.items() if (name, value) not in _SAY_NOTHING}
+        return json.dumps([told, *self.each_seed], sort_keys=True)
 
 
 class TrainJob(_Message):

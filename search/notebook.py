@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import signal
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from search.job import Options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """A study in the store, as it was when it was loaded.
 
@@ -86,7 +87,7 @@ class Study:
         path = self.folder / BEST_MODEL
         if not path.exists():
             raise SearchError(f"{path}: there is no model yet; the study must run to its end")
-        return keras.models.load_model(path)
+        return keras.models.load_model(path, custom_objects=_own_layers(self.record))
 
     def optuna(self) -> optuna.Study:
         """The study as Optuna has it, for its plots, importances and everything else; change nothing."""
@@ -101,6 +102,9 @@ class Study:
 
         space = validate(Space, dict(self.record.space), self.record.name)
         return to_hyperparameters(space, self.best_params if params is None else params)
+
+    def __repr__(self) -> str:
+        return f"<Study {self.record.name}: {len(self.record.trials)} trials, in {self.folder}>"
 
     def _repr_html_(self) -> str:
         return str(self.leaderboard(top=10).to_html(index=False, na_rep=""))
@@ -204,6 +208,24 @@ def _named(hypermodel: str | Callable[..., Any]) -> str:
         law = "must be a function or a class at the top of a module that workers can import; put it into a file"
         raise SearchError(f"hypermodel: {law} (came {name or hypermodel!r})")
     return f"{module.__name__}:{name}"
+
+
+def _own_layers(record: StudyRecord) -> dict[str, type]:
+    """The classes beside a model of the user's own, by which Keras reads its file; none that can't be imported."""
+    from search.models import is_custom
+    from search.models.custom import import_named
+
+    name = str(record.space["model"])
+    if not is_custom(name):
+        return {}
+    sys.path.insert(0, str(record.data["base"]))
+    try:
+        module, _ = import_named(name.removeprefix(HYPERMODEL))
+    except SearchError:
+        return {}
+    finally:
+        sys.path.pop(0)
+    return {name: one for name, one in vars(module).items() if isinstance(one, type)}
 
 
 def _options(

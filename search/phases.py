@@ -17,7 +17,7 @@ from search.errors import SearchError
 from search.evaluation import Candidate, opened_test_split, predictions, score
 from search.job import Job, clean_up
 from search.logbook import Logbook
-from search.retrain import Repetition, chosen, export, restore, retrain
+from search.retrain import Repetition, chosen, epochs_for, export, restore, retrain
 from search.supervisor import Supervisor
 from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT
 from studies.history import RETRAINED, test_attribute
@@ -30,10 +30,10 @@ from studies.versions import versions
 
 
 def search(job: Job) -> None:
-    """Train trials until the budget is spent and every trial has its final state."""
+    """Train trials until the budget is spent."""
     plan, logbook = job.plan, Logbook(job.study, job.plan, job.loaded.space, job.blobs)
     records = logbook.records
-    job.observe("study", **_announcement(job, records))
+    job.observe("study", **_announcement(job, records, logbook.seconds_before))
     proposer = Proposer(job.loaded.space, plan.sampler, plan.objective.direction, plan.hyperband.ladder)
     rule = _rule(plan, records)
     Supervisor(logbook, plan, rule, proposer, job.recipe, job.pool, job.stop, job.observe).run()
@@ -47,7 +47,7 @@ def _rule(plan: StudyPlan, records: Sequence[TrialRecord]) -> Rule:
     return Promotion.rebuild(ladder, direction, records)
 
 
-def _announcement(job: Job, records: Sequence[TrialRecord]) -> dict[str, Any]:
+def _announcement(job: Job, records: Sequence[TrialRecord], spent: float) -> dict[str, Any]:
     plan = job.plan
     values = [(record.number, record.value) for record in records if is_ranked(record)]
     best = (max if plan.objective.direction == "maximize" else min)(values, key=itemgetter(1), default=None)
@@ -61,7 +61,7 @@ def _announcement(job: Job, records: Sequence[TrialRecord]) -> dict[str, Any]:
         "finished": dict(Counter(record.state for record in records)),
         "known_epochs": sum(record.epochs for record in records),
         "expected_epochs": forecast.expected_epochs,
-        "seconds_left": None if plan.budget.minutes is None else 60 * plan.budget.minutes,
+        "seconds_left": None if plan.budget.minutes is None else 60 * plan.budget.minutes - spent,
         "best": best,
         "where": job.where,
     }
@@ -80,7 +80,7 @@ def conclude(job: Job, top: int) -> StudyRecord:
     if not trials:
         raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
     unscored = restore(_unscored(trials, job.plan), job.recipe, job.blobs, job.pool, job.stop, job.observe)
-    again = [trial for trial in trials[:top] if not _is_retrained(trial, record, job.plan)]
+    again = [trial for trial in trials[:top] if not _is_retrained(job, trial, record)]
     repetitions = _retrain(job, again)
     if unscored or repetitions:
         of_winner = [one for one in repetitions if one.record.trial == trials[0].number]
@@ -114,8 +114,10 @@ def _unscored(trials: Sequence[TrialRecord], plan: StudyPlan) -> list[TrialRecor
     return [trial for trial in top if trial.state == "complete" and trial.test is None]
 
 
-def _is_retrained(trial: TrialRecord, record: StudyRecord, plan: StudyPlan) -> bool:
-    done = [r for r in record.retrained if (r.trial, r.data) == (trial.number, plan.retrain.data)]
+def _is_retrained(job: Job, trial: TrialRecord, record: StudyRecord) -> bool:
+    plan, of_trial = job.plan, [r for r in record.retrained if r.trial == trial.number]
+    to_epoch = epochs_for(trial, plan.retrain, job.sizes)
+    done = [r for r in of_trial if r.data == plan.retrain.data and r.to_epoch in (0, to_epoch)]
     return max([len(done), *(r.asked for r in done)]) >= plan.retrain.seeds
 
 
@@ -213,4 +215,5 @@ def _common_failure(record: StudyRecord) -> str:
     if not reasons:
         return ""
     reason, count = reasons.most_common(1)[0]
-    return f"; {count} of {len(record.trials)}: {reason}"
+    law = f"failed trials stay so: once that is mended, raise --trials, or toprung studies remove {record.name}"
+    return f"; {count} of {len(record.trials)}: {reason}\n  {law}"

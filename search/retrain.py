@@ -116,13 +116,16 @@ def export(repetition: Repetition, pool: Pool, output: str) -> None:
 
 
 def chosen(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:
-    """The repetition that is kept as `best.keras`: the best by validation, else the first. Never by test."""
+    """The repetition that is kept as `best.keras`: the best by validation. Never by test.
+
+    Where the validation split was trained on, the best by training: a seed that went astray did so there as well.
+    """
     monitor = plan.objective.monitor
-    measured = [one for one in repetitions if monitor in one.record.metrics]
-    if not measured:
-        return repetitions[0]
-    best = max if plan.objective.direction == "maximize" else min
-    return best(measured, key=lambda one: one.record.metrics[monitor])
+    for name in (monitor, monitor.replace("val_", "train_", 1)):
+        if all(name in one.record.metrics for one in repetitions):
+            best = max if plan.objective.direction == "maximize" else min
+            return best(repetitions, key=lambda one: one.record.metrics[name])
+    return repetitions[0]
 
 
 def epochs_for(trial: TrialRecord, plan: Retrain, sizes: tuple[int, int]) -> int:
@@ -151,12 +154,13 @@ def _reductions(trial: TrialRecord, plan: StudyPlan, sizes: tuple[int, int]) -> 
 def _job(trial: TrialRecord, plan: StudyPlan, recipe: Recipe, sizes: tuple[int, int], repetition: int) -> TrainJob:
     task = recipe.task(trial)
     seed = repeated(task.seed, task.seeds + repetition + 1)[-1]
-    folder = f"retrained/{trial.number:05d}-{plan.retrain.data}-{repetition}"
+    to_epoch = epochs_for(trial, plan.retrain, sizes)
+    folder = f"retrained/{trial.number:05d}-{plan.retrain.data}-{to_epoch}-{repetition}"
     reduced, changes = _reductions(trial, plan, sizes), {"seed": seed, "seeds": 1, "record": 0, "folder": folder}
     return TrainJob(
         structure=recipe.structure(task.params),
         tasks=[task.model_copy(update={**changes, "known_epochs": 0, "reduced_after": reduced})],
-        to_epoch=epochs_for(trial, plan.retrain, sizes),
+        to_epoch=to_epoch,
         data=plan.retrain.data,
     )
 
@@ -174,6 +178,7 @@ def _repetition(errand: Errand, job: TrainJob, plan: StudyPlan) -> Repetition:
         weights=errand.done.weights,
         seconds=progress.seconds,
         asked=plan.retrain.seeds,
+        to_epoch=job.to_epoch,
     )
     best_epoch = progress.best_epoch or progress.epoch
     candidate = Candidate(job.structure, task, best_epoch, metrics.get("val_accuracy"))

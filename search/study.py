@@ -64,6 +64,8 @@ def retrain_study(
         from search.phases import conclude
 
         job.study.set("state", record.state)  # opening it says that it searches
+        if record.state != "finished":
+            observe("message", text=f"{name}: its search isn't over; this opens the test split for what there is")
         return conclude(job, top)
 
 

@@ -90,7 +90,7 @@ class Supervisor:
         self._began = self._flushed = time.monotonic()
 
     def run(self) -> None:
-        """Search until every trial has its final state.
+        """Search until every trial has its final state, or the time is up.
 
         Raises:
             Interrupted: `stop` was set; a later run goes on from what is stored, which is all that was done.
@@ -98,7 +98,7 @@ class Supervisor:
             StudyError: The store is locked, full or gone.
         """
         with self._logbook:
-            while not self._finished() and not self._stop.is_set():
+            while not self._done() and not self._out_of_time() and not self._stop.is_set():
                 self._give_jobs()
                 self._listen()
                 self._flush()
@@ -106,13 +106,12 @@ class Supervisor:
             self._pause()
             if self._stop.is_set():
                 raise Interrupted(self._stop.exit_code)
-            self._end()
+            if self._done():  # else more minutes would let the others go on
+                self._end()
             self._logbook.settle()
 
-    def _finished(self) -> bool:
-        """No time left, or nothing is running and nothing may start."""
-        if self._out_of_time():
-            return True
+    def _done(self) -> bool:
+        """Whether nothing is running and nothing may start."""
         return not any(desk.job for desk in self._desks.values()) and self._agenda.exhausted()
 
     def _out_of_time(self) -> bool:
@@ -368,12 +367,10 @@ class Supervisor:
 
     def _end(self) -> None:
         """The search is over: what still waits is pruned."""
-        standing = set(self._rule.paused())
-        for number, flight in sorted(self._logbook.flights.items()):
-            why = "outranked at its rung" if number in standing else "the time was up"
+        for _, flight in sorted(self._logbook.flights.items()):
             done = counted(flight.epochs, "epoch")
-            how = f"early stopping after {done}, {why}" if flight.stopped else f"stopped after {done}: {why}"
-            flight.ends("pruned", how)
+            begin = f"early stopping after {done}," if flight.stopped else f"stopped after {done}:"
+            flight.ends("pruned", f"{begin} outranked at its rung")
             self._logbook.save(flight)
 
 

@@ -95,6 +95,7 @@ class RetrainRecord:
         weights: Number of weights of the model.
         seconds: Time spent training.
         asked: Seeds that were asked for; those that failed have no record.
+        to_epoch: Epochs that were asked for; early stopping may have come before. 0 where the first release wrote it.
     """
 
     trial: int
@@ -107,6 +108,7 @@ class RetrainRecord:
     weights: int | None = None
     seconds: float = 0.0
     asked: int = 0
+    to_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

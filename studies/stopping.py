@@ -85,10 +85,6 @@ class Stopping:
             self._running[step.number] = step
         return step
 
-    def paused(self) -> list[int]:
-        """The trials that wait for a worker."""
-        return sorted(step.number for step in self._ready)
-
     def under_way(self) -> list[Step]:
         """The trials on their way to a rung."""
         return [self._running[number] for number in sorted(self._running)]

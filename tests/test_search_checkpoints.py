@@ -63,6 +63,20 @@ def test_two_generations_are_kept_and_the_best_weights_they_speak_of(blobs):
     assert blobs.keys("t") == ["t/best-000002", "t/best-000005", "t/epoch-000004", "t/epoch-000005"]
 
 
+def test_nothing_is_left_of_generations_from_before_a_resumption(blobs):
+    first = Checkpoints(blobs, "t")
+    for epoch in (1, 2, 3):
+        first.save(grown(epoch), STATE, WEIGHTS)
+    blobs.put("t/epoch-000004", b"damaged")
+    later = Checkpoints(blobs, "t")
+    assert later.load()[0] == grown(3)
+    for epoch in (4, 5, 6):
+        later.save(grown(epoch), STATE, WEIGHTS)
+        assert Checkpoints(blobs, "t").load()[0] == grown(epoch)
+        assert len(blobs.keys("t")) <= 6
+    assert blobs.keys("t") == ["t/best-000005", "t/best-000006", "t/epoch-000005", "t/epoch-000006"]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_a_checkpoint_that_was_cut_short_gives_way_to_the_one_before(blobs, tmp_path, share):
     checkpoints = Checkpoints(blobs, "t")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import make_study, options, outcome, run, start_process, stored
+from running import STUDY, make_study, options, outcome, run, start_process, stored
 
 from search.errors import Interrupted, SearchError
 from search.job import make_recipe
@@ -266,8 +266,22 @@ def test_the_search_ends_when_its_minutes_are_up_and_the_best_so_far_is_retraine
     monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.05")
     record = run(make_study(tmp_path), tmp_path / "runs", "budget.trials=10000", "budget.minutes=0.1")
     assert 5 < sum(trial.epochs for trial in record.trials) < 150
-    assert all(trial.finished for trial in record.trials)
+    assert record.state == "finished"
     assert record.retrained
+
+
+def test_with_more_minutes_trials_go_on_where_the_time_was_up(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.05")
+    path, changes = make_study(tmp_path, study=STUDY + "\n[[enqueue]]\nunits = 64\n"), ["budget.trials=12"]
+    first = run(path, tmp_path / "runs", *changes, "budget.minutes=0.01")
+    assert not all(trial.finished for trial in first.trials)
+    again = run(path, tmp_path / "runs", *changes, "budget.minutes=0.01")
+    assert [trial.epochs for trial in again.trials] == [trial.epochs for trial in first.trials]
+    done = run(path, tmp_path / "runs", *changes, "budget.minutes=10")
+    assert all(trial.finished and trial.epochs for trial in done.trials)
+    assert len(done.trials) == 12
+    calm = run(path, tmp_path / "calm", *changes)
+    assert [trial.history for trial in done.trials] == [trial.history for trial in calm.trials]
 
 
 def test_trials_give_equal_results_with_any_number_of_workers(undisturbed, tmp_path):

@@ -35,14 +35,14 @@ def write(diagnosis: Diagnosis, path: Path) -> None:
     replace(path, content.getvalue())
 
 
-def read(path: Path) -> Diagnosis:
+def read(path: str | Path) -> Diagnosis:
     """Read what `write` wrote.
 
     Raises:
         ReportError: There is no such file, or it is damaged or none of a diagnosis.
     """
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             return _read(file)
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror or error}") from error
