@@ -48,4 +48,4 @@ format: .installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .installed build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .installed build dist *.egg-info soak.txt .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

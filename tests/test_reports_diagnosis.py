@@ -7,7 +7,6 @@ import pytest
 
 from reports.diagnosis import boundary_grid, diagnose, read, to_lines, write
 from reports.diagnosis.charts import (
-    batch_curves,
     class_bars,
     confusion,
     decision_boundary,
@@ -35,7 +34,7 @@ def small(**more):
 
 
 def full():
-    """Images, weights, a history, batches: all that there can be, but for a boundary."""
+    """Images, weights, a history: all that there can be, but for a boundary."""
     generator = np.random.default_rng(0)
     return small(
         inputs=generator.integers(0, 256, (6, 4, 5, 3), dtype=np.uint8),
@@ -53,7 +52,6 @@ def full():
         },
         best_epoch=3,
         splits={"training": np.array([0, 0, 0, 1, 1, 2]), "validation": np.array([0, 1, 2])},
-        batches={"step": [10, 20, 30], "loss": [1.0, 0.5, 0.4], "val_accuracy": [np.nan, 0.5, np.nan]},
         subject="trial 4, retrained",
     )
 
@@ -247,8 +245,6 @@ def test_a_file_that_is_not_there_or_cannot_be_written_is_one_error(tmp_path):
         ({"inputs": np.zeros((3, 4))}, "inputs must have a row a label"),
         ({"best_epoch": 0}, "best_epoch must be at least 1"),
         ({"splits": {"training": np.array([0, 5])}}, "splits must count each of the 3 classes"),
-        ({"batches": {"step": [1, 2], "loss": [1]}}, "batches must"),
-        ({"batches": {"loss": [1]}}, "batches must"),
         ({"inputs": np.zeros((2, 3)), "grid_probabilities": np.eye(3)}, "grid_probabilities must be"),
     ],
 )
@@ -271,7 +267,6 @@ def test_every_picture_says_in_words_what_it_shows_with_the_numbers():
     assert "100% right (1 row)" in words["What confidence is worth"]
     assert "validation accuracy from 40.00% to 60.00%" in words["Learning curves"]
     assert "validation accuracy at epoch 3 and validation loss at epoch 2" in words["Learning curves"]
-    assert "loss from 1.000 to 0.4000" in words["Within epochs"]
     assert "owl taken for cat (95.0%); cat taken for dog (60.0%)" in wrong_samples(full()).alternative
     assert "cat (90.0%)" in right_samples(full()).alternative
     assert "Weights of conv, all 8 kernels, as images of 3 x 3" in words["Weights of the first layer"]
@@ -289,7 +284,7 @@ def test_pictures_are_well_formed_svg_without_script_and_the_same_each_time():
 def test_what_there_is_nothing_to_show_of_is_left_out():
     bare = small()
     assert [chart.title for chart in drawn(bare)] == ["Confusion matrix", "What confidence is worth", "Scores by class"]
-    left_out = (training_curves, batch_curves, decision_boundary, first_weights, right_samples, wrong_samples)
+    left_out = (training_curves, decision_boundary, first_weights, right_samples, wrong_samples)
     assert [draw(bare) for draw in left_out] == [None] * len(left_out)
     assert [section.title for section in sections(bare)] == ["Predictions on the test split", "Samples"]
 

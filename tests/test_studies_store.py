@@ -347,12 +347,6 @@ def test_a_second_process_is_told_who_runs_the_study(store, url):
     assert f'"digits" is run by process {os.getpid()} on {socket.gethostname()}' in str(error)
 
 
-def test_a_study_can_be_run_again_once_it_was_closed(store):
-    begin(store).close()
-    with begin(store) as again:
-        assert again.resumed
-
-
 def test_two_studies_of_a_store_can_run_at_once(store, url):
     with begin(store, "one") as one, Store.open(url) as other, begin(other, "two") as two:
         assert (one.create({}, {}), two.create({}, {})) == (0, 0)
@@ -511,9 +505,8 @@ def test_optunas_command_line_shows_the_store(file_store, path):
 
 def test_a_study_is_resumed_with_its_uuid(store):
     with begin(store) as first:
-        assert not first.resumed
+        pass
     with begin(store) as again:
-        assert again.resumed
         assert again.uuid == first.uuid
 
 
@@ -544,21 +537,13 @@ def test_a_resumed_study_tells_its_latest_plan(store):
     assert store.load("digits").plan == {"budget": {"trials": 100}}
 
 
-def test_a_study_can_be_opened_as_it_is_to_add_what_came_later(store):
-    begin(store).close()
-    with store.resume("digits") as study:
-        study.set(history.RETRAINED, [])
-    assert "no study" in str(refusal(store.resume, "other"))
-
-
 def test_a_study_of_another_program_can_be_read_but_not_run(store, optunas):
     foreign = optuna.create_study(study_name="foreign", storage=optunas, direction="minimize")
     foreign.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     record = store.load("foreign")
     assert [trial.state for trial in record.trials] == ["complete"] * 2
-    for action in (begin, lambda store, name: store.resume(name)):
-        error = refusal(action, store, "foreign")
-        assert (error.exit_code, "was not made by toprung" in str(error)) == (2, True)
+    error = refusal(begin, store, "foreign")
+    assert (error.exit_code, "was not made by toprung" in str(error)) == (2, True)
     store.remove("foreign")
 
 
@@ -629,7 +614,7 @@ def test_a_removed_study_leaves_nothing_behind(store):
     assert set(rows.values()) == {0}
 
 
-@pytest.mark.parametrize("ask", ["load", "optuna", "resume", "remove"])
+@pytest.mark.parametrize("ask", ["load", "optuna", "remove"])
 def test_a_study_that_is_not_there_is_answered_with_those_that_are(store, ask):
     begin(store, "digits").close()
     error = refusal(getattr(store, ask), "digts")

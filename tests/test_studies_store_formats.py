@@ -65,12 +65,9 @@ def test_a_study_of_a_newer_release_is_refused_and_left_as_it_is(folder, newer):
     path = folder / "runs" / "studies.db"
     before = path.read_bytes()
     with Store.open(sqlite_url(path)) as store:
-        for action in (store.load, store.resume):
-            with pytest.raises(
-                StudyError, match=r"version .* of the store's format; .*pip install -U toprung"
-            ) as error:
-                action("tiny")
-            assert error.value.exit_code == 3
+        with pytest.raises(StudyError, match=r"version .* of the store's format; .*pip install -U toprung") as error:
+            store.load("tiny")
+        assert error.value.exit_code == 3
     with pytest.raises(StudyError, match="of the store's format") as error:
         run(folder / "study.toml", folder / "runs", *OVERRIDES, "budget.trials=6")
     assert error.value.exit_code == 3

@@ -98,25 +98,6 @@ def training_curves(diagnosis: Diagnosis) -> Chart | None:
     return Chart("Learning curves", figure, _curve_words(diagnosis, metrics))
 
 
-def batch_curves(diagnosis: Diagnosis) -> Chart | None:
-    """What was recorded within epochs, by step: loss, accuracy, norm of the gradient; None where nothing was."""
-    batches = {name: values for name, values in diagnosis.batches.items() if np.isfinite(values).any()}
-    groups = [("loss",), ("accuracy", "val_accuracy"), ("gradient_norm",)]
-    drawn = [kept for group in groups if (kept := [name for name in group if name in batches])]
-    if not drawn or "step" not in batches:
-        return None
-    figure, plots = panels(len(drawn))
-    for axes, names in zip(plots, drawn, strict=True):
-        for place, name in enumerate(names):
-            _draw_batches(axes, batches["step"], batches[name], name, place)
-        _label_batches(axes, names)
-    axes.set_xlabel("training step")
-    figure.align_ylabels()
-    told = "; ".join(_ends(name, batches[name]) for names in drawn for name in names)
-    steps = counted(len(batches["step"]), "record")
-    return Chart("Within epochs", figure, f"{steps} up to step {batches['step'][-1]:,.0f}: {told}.")
-
-
 def decision_boundary(diagnosis: Diagnosis) -> Chart | None:
     """Which class is predicted where, with test examples upon it; None where inputs are no points of a plane."""
     boundary = diagnosis.boundary
@@ -220,27 +201,6 @@ def _ends(name: str, values: NDArray[np.float64]) -> str:
     if not finite.size:
         return f"{words} never finite"
     return f"{words} from {shown(name, float(finite[0]))} to {shown(name, float(finite[-1]))}"
-
-
-def _draw_batches(axes: Axes, steps: NDArray[np.float64], values: NDArray[np.float64], name: str, place: int) -> None:
-    known = np.isfinite(values)
-    steps, values = steps[known], values[known]
-    width = max(1, len(values) // 40)
-    label = {"accuracy": "training batch", "val_accuracy": "validation"}.get(name)
-    smooth = np.convolve(values, np.ones(width) / width, mode="valid")
-    middle = steps[(width - 1) // 2 :][: len(smooth)]
-    if width > 1:
-        axes.plot(steps, values, color=COLOURS[place], alpha=0.25, linewidth=0.6, rasterized=len(values) > 2000)
-    axes.plot(middle, smooth, color=COLOURS[place], linestyle=("-", "--")[place], label=label)
-
-
-def _label_batches(axes: Axes, names: list[str]) -> None:
-    axes.set_ylabel("norm of the gradient" if names[0] == "gradient_norm" else spoken(names[0].removeprefix("val_")))
-    if is_share(names[0]):
-        percent(axes.yaxis)
-        legend(axes)
-    if names[0] == "gradient_norm":
-        axes.set_yscale("log")
 
 
 def _draw_regions(axes: Axes, boundary: Boundary, classes: int) -> None:

@@ -81,8 +81,7 @@ def _arrays(diagnosis: Diagnosis) -> dict[str, NDArray[Any]]:
     arrays = {name: getattr(diagnosis, name) for name in names}
     arrays |= _fields("right", diagnosis.right) | _fields("wrong", diagnosis.wrong)
     arrays |= _fields("examples", diagnosis.examples)
-    arrays |= _fields("first", diagnosis.first_weights) | _fields("boundary", diagnosis.boundary)
-    return arrays | {f"batches/{name}": values for name, values in diagnosis.batches.items()}
+    return arrays | _fields("first", diagnosis.first_weights) | _fields("boundary", diagnosis.boundary)
 
 
 def _fields(prefix: str, value: Any) -> dict[str, NDArray[Any]]:
@@ -114,7 +113,6 @@ def _diagnosis(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         splits={name: tuple(counts) for name, counts in about["splits"].items()},
         history={name: tuple(values) for name, values in about["history"].items()},
         best_epoch=about["best_epoch"],
-        batches=_below("batches/", arrays),
         boundary=Boundary(**boundary) if boundary else None,
         examples=Samples(**examples) if examples else None,
     )

@@ -30,7 +30,6 @@ def diagnose(
     history: Mapping[str, Sequence[float]] | None = None,
     best_epoch: int | None = None,
     splits: Mapping[str, NDArray[Any]] | None = None,
-    batches: Mapping[str, Sequence[float]] | None = None,
     grid_probabilities: NDArray[Any] | None = None,
     subject: str = "",
 ) -> Diagnosis:
@@ -47,7 +46,6 @@ def diagnose(
         history: "train_loss", "val_accuracy", ... to one value a completed epoch.
         best_epoch: The epoch whose weights were kept, from 1; None for the last.
         splits: "training" and "validation" to the labels of those splits.
-        batches: "step" and any of "loss", "accuracy", "val_accuracy", "gradient_norm", equally long.
         grid_probabilities: What the model says of `boundary_grid(inputs)`, where inputs have shape (n, 2).
         subject: Which model it is, in a few words.
     Raises:
@@ -73,7 +71,6 @@ def diagnose(
         splits=_class_counts(splits or {}, len(class_names)),
         history={name: tuple(map(float, values)) for name, values in (history or {}).items() if len(values)},
         best_epoch=best_epoch,
-        batches={name: np.asarray(values, np.float64) for name, values in (batches or {}).items()},
         boundary=_boundary(inputs, grid_probabilities),
         examples=_examples(labels, inputs),
     )

@@ -43,9 +43,8 @@ def _samples(diagnosis: Diagnosis) -> Section:
 
 
 def _training(diagnosis: Diagnosis) -> Section:
-    drawn = (charts.training_curves(diagnosis), charts.batch_curves(diagnosis))
-    table = tables.epoch_table(diagnosis)
-    return Section("Training", tuple(tables.training_lines(diagnosis)), _there(drawn), _there((table,)))
+    drawn, table = _there((charts.training_curves(diagnosis),)), _there((tables.epoch_table(diagnosis),))
+    return Section("Training", tuple(tables.training_lines(diagnosis)), drawn, table)
 
 
 def _weights(diagnosis: Diagnosis) -> Section:

@@ -105,8 +105,6 @@ class Diagnosis:
         splits: Split to examples of each class: {"training": (48, 52), ...}; the test split is not among them.
         history: Each metric's values, one a completed epoch; of the training that the curves show.
         best_epoch: The epoch whose weights were kept, from 1; None for the last.
-        batches: "step" and what was recorded there: "loss", "accuracy", "val_accuracy", "gradient_norm"; equally
-            long, NaN where there is no value.
         boundary: Where the inputs are points of a plane.
         examples: The first sample of each class, whatever was predicted of it; None of many classes.
     """
@@ -124,7 +122,6 @@ class Diagnosis:
     splits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     best_epoch: int | None = None
-    batches: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     boundary: Boundary | None = None
     examples: Samples | None = None
 
@@ -135,7 +132,6 @@ class Diagnosis:
 
     def _laws(self) -> list[tuple[bool, str]]:
         rows, classes = self.labels.shape, len(self.class_names)
-        lengths = {len(values) for values in self.batches.values()}
         return [
             (classes >= 2, f"class_names must name at least two classes ({classes} came)"),
             (len(rows) == 1 and rows[0] > 0, f"labels must have shape (n,), n above 0 (shape {rows})"),
@@ -158,10 +154,6 @@ class Diagnosis:
             (
                 all(len(counts) == classes for counts in self.splits.values()),
                 f"splits must count each of the {classes} classes",
-            ),
-            (
-                not self.batches or (len(lengths) == 1 and "step" in self.batches),
-                f'batches must have a "step" and be equally long (lengths {sorted(lengths)})',
             ),
         ]
 

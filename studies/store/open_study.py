@@ -35,7 +35,7 @@ It is told whether this is another try, the first of which may have been committ
 
 
 class OpenStudy:
-    """A study under this process's lock; made by `Store.begin` and `Store.resume`.
+    """A study under this process's lock; made by `Store.begin`.
 
     Each method that writes is one transaction, `commit` with whatever it is given, and writes nothing once the
     study was deleted, renamed or made anew by another program.
@@ -43,13 +43,11 @@ class OpenStudy:
     Attributes:
         name: In the store.
         uuid: Of this study and no later one of the same name.
-        resumed: Whether it was there before.
     """
 
-    def __init__(self, access: Access, lock: Lock, name: str, study_id: int, uuid: str, resumed: bool) -> None:
+    def __init__(self, access: Access, lock: Lock, name: str, study_id: int, uuid: str) -> None:
         self.name = name
         self.uuid = uuid
-        self.resumed = resumed
         self._access = access
         self._lock = lock
         self._study_id = study_id

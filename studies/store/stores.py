@@ -132,7 +132,6 @@ class Store:
 
         def change(session: Session, _again: bool) -> OpenStudy:
             study_id = tables.find_study(session, name)
-            resumed = study_id is not None
             if study_id is None:
                 study_id = tables.add_study(session, name, direction, about["monitor"])
                 now = datetime.now(UTC).isoformat()
@@ -141,20 +140,8 @@ class Store:
             self._refuse_differences(session, study_id, name, direction, fingerprint)
             told = {key: packed(value) for key, value in about.items()}
             tables.put_study_attributes(session, study_id, {**told, "state": _SEARCHING})
-            return self._opened(session, lock, name, study_id, resumed)
-
-        return self._write_or_release(change, lock)
-
-    def resume(self, name: str) -> OpenStudy:
-        """Open a study for writing as it is, whatever its plan: to retrain, or to score its trials.
-
-        Raises:
-            StudyError: There is none of that name, or another process has it open.
-        """
-        lock = self._lock(name)
-
-        def change(session: Session, _again: bool) -> OpenStudy:
-            return self._opened(session, lock, name, self._find(session, name), True)
+            own = tables.study_attribute(session, study_id, "uuid")
+            return OpenStudy(self._access, lock, name, study_id, own)
 
         return self._write_or_release(change, lock)
 
@@ -219,15 +206,7 @@ class Store:
         if lines:
             raise StudyError(_DIFFERS.format(self._place, name) + "".join(f"\n  {line}" for line in lines))
 
-    def _opened(self, session: Session, lock: Lock, name: str, study_id: int, resumed: bool) -> OpenStudy:
-        uuid = tables.study_attribute(session, study_id, "uuid")
-        if uuid is None:
-            raise StudyError(f'{self._place}: the study "{name}" was not made by toprung; it can only be read')
-        formats.refuse_newer(tables.study_attribute(session, study_id, formats.KEY), self._place, name)
-        return OpenStudy(self._access, lock, name, study_id, uuid, resumed)
 
-
-_FOREIGN = '{}: the study "{}" was not made by toprung; {}'
 _DIFFERS = '{}: the study "{}" was begun otherwise; choose another name, or remove it first:'
 
 
