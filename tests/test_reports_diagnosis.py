@@ -256,7 +256,7 @@ def test_arrays_that_do_not_fit_together_are_refused(changes, law):
 
 def test_every_picture_says_in_words_what_it_shows_with_the_numbers():
     words = {chart.title: chart.alternative for chart in drawn(full())}
-    assert len(words) == 10
+    assert len(words) == 9
     assert "cat" in words["An example of each class"]
     assert "by 8 kernels of conv: maps of " in words["Feature maps of the first layer"]
     assert (
