@@ -24,7 +24,7 @@ Row = dict[str, Any]
 def leaderboard(study: StudyRecord, top: int | None = None, sort: str | None = None) -> pd.DataFrame:
     """The study as a table: one row a configuration, then a row for each one that was retrained.
 
-    `rank` is by validation: complete trials first, then the others by the epochs they reached; failed ones
+    `rank` is by validation: complete trials first, then the others by the epochs or the rung they reached; failed ones
     and those without a usable value have none. `val_rank` is the place of a complete or retrained row by its
     validation column, `test_rank` the place by its test column; neither changes the order of rows.
     A retrained row is the mean over its seeds. They share one test split, so `gap_se` is the mean of
@@ -68,7 +68,7 @@ def comparison(studies: Sequence[StudyRecord], top: int | None = None, sort: str
 
 
 def ranked(study: StudyRecord) -> list[TrialRecord]:
-    """All trials, best first: complete ones by value, others by epochs and value, failed ones last."""
+    """All trials, best first: complete ones by value, others by the rung they reached and value, failed ones last."""
     sign = -1.0 if study.direction == "maximize" else 1.0
     return sorted(study.trials, key=lambda trial: _standing(trial, sign))
 
@@ -111,7 +111,7 @@ def _standing(trial: TrialRecord, sign: float) -> tuple[int, int, float, int]:
     assert trial.value is not None
     if trial.state == "complete":
         return (0, 0, sign * trial.value, trial.number)
-    return (1, -trial.epochs, sign * trial.value, trial.number)
+    return (1, -max([trial.epochs, *trial.rungs]), sign * trial.value, trial.number)
 
 
 def _refuse_incomparable(studies: Sequence[StudyRecord]) -> None:

@@ -82,11 +82,13 @@ def _compared(study: StudyRecord) -> tuple[int, dict[int, float]]:
 
 
 def _best(study: StudyRecord, trial: TrialRecord, epochs: int) -> float | None:
-    if trial.epochs < epochs or trial.state == "failed":
+    if trial.state == "failed":
         return None
-    if epochs in trial.rungs:
+    if epochs in trial.rungs:  # a trial that stopped early is there with fewer epochs
         value = trial.rungs[epochs]
         return value if math.isfinite(value) else None
+    if trial.epochs < epochs:
+        return None
     finite = [value for value in trial.history.get(study.monitor, ())[:epochs] if math.isfinite(value)]
     return (max if study.direction == "maximize" else min)(finite, default=None)
 

@@ -241,11 +241,11 @@ def values_at_top(records: Sequence[TrialRecord], rungs: Sequence[int]) -> dict[
 
 
 def _last(record: TrialRecord, rungs: Sequence[int]) -> tuple[int, float | None]:
-    """The highest rung that a trial reached, and its value there."""
+    """The highest rung that a trial reached (early stopping takes it there with fewer epochs), and its value there."""
     passed = [rung for rung in rungs if rung in record.rungs]
     if passed and not record.finished:  # what came after the rung depends on when it was interrupted
         return passed[-1], record.rungs[passed[-1]]
-    reached = [rung for rung in rungs if rung <= record.epochs] or [rungs[0]]
+    reached = [rung for rung in rungs if rung <= record.epochs or rung in record.rungs] or [rungs[0]]
     return reached[-1], record.value if record.finished and record.state != "failed" else None
 
 

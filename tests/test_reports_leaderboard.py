@@ -54,6 +54,12 @@ def test_whole_numbers_that_no_column_of_64_bits_holds_keep_their_value(huge):
     assert values(leaderboard(study(rows, space={})), "params_seed") == [huge, 1]
 
 
+def test_a_trial_that_stopped_early_ranks_by_the_rung_it_arrived_at():
+    early = record(0, "pruned", epochs=5, val_accuracy=0.95, rungs={1: 0.9, 3: 0.95, 9: 0.95})
+    other = record(1, "pruned", epochs=9, val_accuracy=0.80)
+    assert list(leaderboard(study([other, early]))["trial"]) == [0, 1]
+
+
 def test_a_pruned_trial_never_outranks_a_complete_one():
     pruned = record(number=0, state="pruned", epochs=3, val_accuracy=0.93)
     complete = record(number=1, state="complete", epochs=27, val_accuracy=0.91)

@@ -41,6 +41,13 @@ def test_a_value_is_the_best_up_to_the_rung_not_a_later_one():
     assert (found.epochs, found.trials) == (1, 50)
 
 
+def test_a_trial_that_stopped_early_is_compared_at_the_rungs_it_arrived_at():
+    early = [record(60 + i, "complete", 4, value=i / 30, params={"rate": i / 30}, rungs={1: 0.1, 9: i / 30})
+             for i in range(25)]  # fmt: skip
+    found = importances(study([*trials(60, epochs=1), *early]))
+    assert (found.epochs, found.trials) == (9, 25)
+
+
 @pytest.mark.parametrize(
     "some",
     [

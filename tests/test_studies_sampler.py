@@ -285,6 +285,12 @@ def test_a_value_stands_for_the_top_rung_by_the_median_gain_of_those_that_went_o
     assert values_at_top(records, (1, 3, 9)) == pytest.approx({0: 0.9, 1: 0.8, 2: 0.85, 3: 0.6})
 
 
+def test_a_trial_that_stopped_early_gains_nothing_more_after_the_rungs_it_arrived_at():
+    full = TrialRecord(0, "complete", epochs=9, value=0.9, rungs={1: 0.5, 3: 0.7, 9: 0.9})
+    early = TrialRecord(1, "complete", epochs=2, value=0.8, rungs={1: 0.7, 3: 0.8, 9: 0.8}, reason="early stopping")
+    assert values_at_top([full, early], (1, 3, 9)) == {0: 0.9, 1: 0.8}
+
+
 def test_a_good_paused_trial_counts_for_more_than_a_bad_complete_one():
     records = [
         TrialRecord(0, "complete", epochs=9, value=0.30, rungs={9: 0.30}),
