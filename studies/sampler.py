@@ -58,6 +58,7 @@ class Proposer:
       three epochs counts for more than a bad one that began on a high rung, and samplers that know
       only complete trials (gp, cmaes) learn from the first epoch on.
     - A trial without a value yet is shown as running: tpe keeps away from it; gp's draws by chance differ anyway.
+      One that was pruned before it had a value says nothing, and is not shown.
     - To tpe a failed trial is one that runs for ever: it keeps away. To gp it is as bad as the worst.
 
     Until six trials have a value, tpe and gp have little to learn from: the first trial is the middle of the
@@ -171,7 +172,8 @@ class Proposer:
         if self._plan.name in ("random", "grid"):
             return []
         values = values_at_top(records, self._rungs)
-        chosen = _chosen(records, values, self._direction, _MOST_SHOWN.get(self._plan.name, len(records)))
+        telling = [one for one in records if one.number in values or one.state == "failed" or not one.finished]
+        chosen = _chosen(telling, values, self._direction, _MOST_SHOWN.get(self._plan.name, len(telling)))
         return [self._copy(record, values.get(record.number)) for record in chosen]
 
     def _copy(self, record: TrialRecord, value: float | None) -> FrozenTrial:

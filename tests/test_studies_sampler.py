@@ -260,6 +260,11 @@ def test_failed_trials_are_shown_to_tpe_as_trials_to_keep_away_from():
     assert (shown.state, shown.values, shown.params) == (TrialState.RUNNING, None, {"x": 1.0, "y": 2.0})
 
 
+def test_a_trial_that_was_pruned_without_a_value_is_not_shown():
+    pruned = TrialRecord(0, "pruned", {"x": 1.0, "y": 2.0}, reason="stopped after 0 epochs: the time was up")
+    assert proposer(PLANE)._shown([pruned]) == []
+
+
 def test_a_running_trial_without_a_rung_is_shown_as_running():
     (shown,) = proposer(PLANE)._shown([TrialRecord(0, "running", {"x": 1.0, "y": 2.0}, 0, 2, 0.4)])
     assert shown.state == TrialState.RUNNING
@@ -403,6 +408,14 @@ def test_cmaes_takes_a_failed_trial_for_the_worst_of_its_generation():
     records = search(again_and_again(PLANE, "cmaes"), 20, bowl)
     records[7] = TrialRecord(7, "failed", records[7].params)
     assert proposer(PLANE, "cmaes").propose(20, records) is not None
+
+
+def test_cmaes_goes_on_learning_after_a_trial_that_was_pruned_without_a_value():
+    pytest.importorskip("cmaes")
+    records = search(again_and_again(PLANE, "cmaes"), 8, bowl)
+    records[3] = TrialRecord(3, "pruned", records[3].params, reason="stopped after 0 epochs: the time was up")
+    records = search(again_and_again(PLANE, "cmaes"), 40, bowl, records)
+    assert mean(bowl(record.params) for record in records[30:]) > -30
 
 
 def test_cmaes_needs_two_numbers():
