@@ -1,12 +1,15 @@
 """Every configuration of a space once, in an order that a seed shuffles."""
 
 import hashlib
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cached_property
 from math import isqrt, prod
+from operator import attrgetter
+from typing import NamedTuple
 
-from spaces.parameters import Fixed, Int, Parameter, Scalar
-from spaces.relations import repeats
+from spaces.parameters import Int, Parameter, Scalar
 from spaces.space import Space
 from studies.errors import StudyError
 from studies.records import Params
@@ -21,11 +24,23 @@ def key(params: Params) -> Key:
     return frozenset(params.items())
 
 
-class Grid:
-    """Walks through the product of all values of all parameters.
+class _Branch(NamedTuple):
+    """Configurations in which the same parameters exist: the product of the others' values.
 
-    The walk needs no memory, however large the product: the n-th place is computed. Where a parameter
-    does not exist (its parents exclude it), only its first value counts, so that nothing comes twice.
+    Attributes:
+        digits: The values, by their indices, of those parameters that decide which others exist.
+        end: The place after its last configuration, all branches counted in a row.
+    """
+
+    digits: tuple[int, ...]
+    end: int
+
+
+class Grid:
+    """Walks through all configurations.
+
+    The walk needs no memory, however large the space: the n-th configuration is computed. Only branches are gone
+    through before it begins.
 
     Args:
         space: What may vary.
@@ -39,13 +54,8 @@ class Grid:
         if name := endless(space):
             raise StudyError(f'sampler.name: "grid" needs a step in every float; {name} has none')
         self._space = space
-        self._values = {
-            full: _values(parameter)
-            for name, parameter in space.parameters.items()
-            if not isinstance(parameter, Fixed)
-            for full in repeats(name, space.parameters)
-        }
-        self._size = prod(map(len, self._values.values()))
+        self._values = {full: _values(space.parameter(full)) for full in space.full_names}
+        self._decisive = set(space.decisive)
         self._seed = seed
         self._walked: list[Params] = []
         self._place = 0
@@ -63,20 +73,61 @@ class Grid:
 
     def _walk(self) -> Iterator[Params]:
         yield from self._walked
-        while self._place < self._size:
-            found = self._at(shuffled(self._place, self._size, self._seed))
+        size = self._branches[-1].end
+        while self._place < size:
+            found = self._at(shuffled(self._place, size, self._seed))
             self._place += 1
-            if found is not None:
-                self._walked.append(found)
-                yield found
+            self._walked.append(found)
+            yield found
 
-    def _at(self, place: int) -> Params | None:
-        """The configuration at a place of the product; None where one at another place is the same."""
-        digits = {}
-        for full, values in self._values.items():
-            place, digits[full] = divmod(place, len(values))
-        params = self._space.fill(lambda full, _: self._values[full][digits[full]])
-        return None if any(digit for full, digit in digits.items() if full not in params) else params
+    def _at(self, place: int) -> Params:
+        """The configuration at a place, branch after branch."""
+        at = bisect_right(self._branches, place, key=attrgetter("end"))
+        place -= self._branches[at - 1].end if at else 0
+        digits = iter(self._branches[at].digits)
+
+        def choose(full: str, _: Parameter) -> Scalar:
+            nonlocal place
+            values = self._values[full]
+            if full in self._decisive:
+                return values[next(digits)]
+            place, digit = divmod(place, len(values))
+            return values[digit]
+
+        return self._space.fill(choose)
+
+    @cached_property
+    def _branches(self) -> list[_Branch]:
+        """All branches; their digits turn as those of an odometer, the last one fastest."""
+        branches: list[_Branch] = []
+        digits: list[int] = []
+        end = 0
+        while True:
+            sizes, configurations = self._first_branch(digits)
+            digits += [0] * (len(sizes) - len(digits))
+            end += configurations
+            branches.append(_Branch(tuple(digits), end))
+            while digits and digits[-1] + 1 == sizes[len(digits) - 1]:
+                digits.pop()
+            if not digits:
+                return branches
+            digits[-1] += 1
+
+    def _first_branch(self, digits: Sequence[int]) -> tuple[list[int], int]:
+        """How many values each digit of the first branch that begins so may stand for, and the branch's size."""
+        deciding: list[int] = []
+        free: list[int] = []
+
+        def choose(full: str, _: Parameter) -> Scalar:
+            values = self._values[full]
+            if full not in self._decisive:
+                free.append(len(values))
+                return values[0]
+            deciding.append(len(values))
+            return values[digits[len(deciding) - 1] if len(deciding) <= len(digits) else 0]
+
+        self._space.fill(choose)
+        return deciding, prod(free)
 
 
 def shuffled(place: int, size: int, seed: int) -> int:

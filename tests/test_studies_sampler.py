@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from spaces.space import Space
 from studies import thompson
 from studies.errors import StudyError
-from studies.grid import shuffled
+from studies.grid import Grid, shuffled
 from studies.ladder import Ladder
 from studies.plan import SamplerPlan
 from studies.records import Params, TrialRecord
@@ -374,6 +374,28 @@ def test_a_grid_may_be_larger_than_memory():
     wide = {f"p{index}": {"type": "int", "low": 0, "high": 9} for index in range(30)}
     records = search(again_and_again(wide, "grid"), 5, lambda params: 0.5)
     assert len({str(record.params) for record in records}) == 5
+
+
+def test_a_grid_walks_alternatives_with_parameters_of_their_own_one_after_the_other():
+    networks = ["a", "b", "c", "d"]
+    own = {
+        f"{one}{index}": {"type": "int", "low": 1, "high": 5, "when": {"network": one}}
+        for one in networks
+        for index in range(3)
+    }
+    walk = Grid(space({"network": {"type": "categorical", "choices": networks}, **own}), 0)._walk()
+    assert len({str(params) for params in walk}) == 4 * 5**3  # of a product of 4 * 5**12
+
+
+def test_a_grid_follows_chains_of_conditions_and_repeats():
+    parameters = {
+        "blocks": {"type": "int", "low": 1, "high": 2},
+        "kind": {"type": "categorical", "choices": ["dense", "conv"], "per": "blocks"},
+        "kernel": {"type": "ordinal", "choices": [3, 5, 7], "per": "blocks", "when": {"kind": "conv"}},
+        "pool": {"type": "categorical", "choices": [True, False], "when": {"blocks": 2}},
+    }
+    walked = [str(params) for params in Grid(space(parameters), 0)._walk()]
+    assert len(walked) == len(set(walked)) == (1 + 3) + (1 + 3) ** 2 * 2
 
 
 def test_a_grid_over_a_continuous_parameter_is_refused_by_name():
