@@ -10,6 +10,8 @@ from statistics import fmean, stdev
 from reports.gaps import gap_from_rates
 from reports.leaderboard import metric_names, retrained_groups, seeds_of, usable
 from reports.words import counted, difference, is_share, listed, printable, scalar, shown, spoken
+from spaces import Space, validate
+from studies.grid import Grid, endless, key
 from studies.records import RetrainRecord, StudyRecord, TrialRecord, TrialState
 
 STANDINGS: dict[TrialState, str] = {
@@ -36,8 +38,8 @@ def summary(study: StudyRecord) -> list[str]:
     if not study.trials:
         return ["No trial has been trained yet."]
     trials = usable(study)
-    sentences = [_winner(study, trials), _compared(study, trials), _lead(study, trials), _test(study, trials)]
-    sentences.append(_picked_by_test(study, trials))
+    sentences = [_winner(study, trials), _compared(study, trials), _exhausted(study), _lead(study, trials)]
+    sentences += [_test(study, trials), _picked_by_test(study, trials)]
     sentences += [_retrained(study, group) for group in retrained_groups(study)]
     return [sentence for sentence in [*sentences, _spent(study)] if sentence]
 
@@ -88,8 +90,19 @@ def _compared(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
 
 
 def _begun(study: StudyRecord) -> list[TrialRecord]:
-    """All trials but those that were proposed and had no turn before the time was up."""
-    return [trial for trial in study.trials if trial.epochs or trial.state != "pruned"]
+    return [trial for trial in study.trials if trial.begun]
+
+
+def _exhausted(study: StudyRecord) -> str:
+    """Why a search ended before it had all the trials that it might have."""
+    most: int = (study.plan.get("budget") or {}).get("trials") or 0
+    tried = {key(trial.params) for trial in _begun(study)}
+    if study.state != "finished" or len(tried) >= most:
+        return ""
+    space = validate(Space, study.space, study.name)
+    if endless(space) or Grid(space, 0).next(tried):
+        return ""
+    return f"The space has {counted(len(tried), 'configuration')}: {'it was' if len(tried) == 1 else 'all were'} tried."
 
 
 def _selection(study: StudyRecord) -> str:

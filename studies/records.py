@@ -75,6 +75,11 @@ class TrialRecord:
     ended: datetime | None = None
 
     @property
+    def begun(self) -> bool:
+        """Whether the trial had its turn, or will; not one that was proposed just before the time was up."""
+        return self.epochs > 0 or self.state != "pruned"
+
+    @property
     def finished(self) -> bool:
         """Whether the trial has its final state."""
         return self.state in ("complete", "pruned", "failed")

@@ -34,7 +34,8 @@ from studies.thompson import MOST, Thompson
 
 _START = 6  # trials with a value before a sampler is asked
 _MOST_GOOD = 25
-_ATTEMPTS = 5  # draws of the sampler before something else than its next wish is proposed
+_ATTEMPTS = 5  # draws of the sampler for what is not tried yet
+_BY_CHANCE = 20  # draws after them
 _BEST_SHOWN = 50
 _MOST_SHOWN = {"tpe": 1000}
 _LEARNING = ("tpe", "gp")  # cmaes has a beginning of its own
@@ -103,10 +104,10 @@ class Proposer:
             given: Values that are kept; the rest is drawn.
 
         Returns:
-            The params, fixed ones included; None when a grid is exhausted.
+            The params, fixed ones included; None when all configurations of the space were tried.
         """
         others = sorted((record for record in records if record.number != number), key=_number)
-        taken = {key(record.params) for record in others}
+        taken = {key(record.params) for record in others if record.begun}
         if self._grid and self._plan.name == "grid" and given is None:
             return self._grid.next(taken)
         return self._spread_out(number, others, taken, given) or self._draw(number, others, taken, given)
@@ -126,14 +127,18 @@ class Proposer:
         misled = self._plan.name == "tpe" and len(self._rungs) > 1
         return misled and _seed(self._plan.seed, number, _ATTEMPTS) % _LOOK_AROUND == 0
 
-    def _draw(self, number: int, others: Sequence[TrialRecord], taken: set[Key], given: Params | None) -> Params:
+    def _draw(self, number: int, others: Sequence[TrialRecord], taken: set[Key], given: Params | None) -> Params | None:
         wishes = self._wishes(number, others, given)
         first = next(wishes)
-        for params in chain([first], wishes):
+        for params in chain([first], wishes, self._by_chance(number, given)):
             if key(params) not in taken:
                 return params
-        left = self._grid.next(taken) if self._grid and given is None else None
-        return left or first
+        return self._grid.next(taken) if self._grid and given is None else first
+
+    def _by_chance(self, number: int, given: Params | None) -> Iterator[Params]:
+        for attempt in range(_BY_CHANCE):
+            sampler = RandomSampler(_seed(self._plan.seed, number, _ATTEMPTS + 1 + attempt))
+            yield suggest(self._space, _trial(sampler, self._direction, []), given)
 
     def _wishes(self, number: int, others: Sequence[TrialRecord], given: Params | None) -> Iterator[Params]:
         """What the sampler would like to see next, and if it can't be that, what then."""

@@ -45,6 +45,15 @@ def test_a_trial_that_had_no_turn_before_the_time_was_up_is_not_counted():
     assert "training 2 configurations for 27 epochs would have taken 54" in text(trials)
 
 
+def test_a_search_that_tried_all_that_the_space_has_says_so():
+    space = {"model": "mlp", "parameters": {"units": {"type": "int", "low": 1, "high": 2}}}
+    trials = [record(number, val_accuracy=0.9, params={"units": number + 1}) for number in range(2)]
+    plan = {"budget": {"trials": 12}}
+    assert "The space has 2 configurations: all were tried." in summary(study(trials, plan=plan, space=space))
+    assert "The space has" not in text(trials[:1], plan=plan, space=space)
+    assert "The space has" not in text(trials, plan={"budget": {"trials": 2}}, space=space)
+
+
 def test_a_lead_is_judged_by_its_standard_error():
     close = [record(0, val_accuracy=0.94), record(1, val_accuracy=0.93)]
     assert "It leads trial 1 by 1.00 points, within the standard error of such a lead (1.86 points" in text(close)
