@@ -25,7 +25,7 @@ from reports.canvas import (
 )
 from reports.leaderboard import is_ranked, mean, metric_names, ranked, retrained_groups
 from reports.rungs import RungCount, rung_counts
-from reports.words import counted, is_share, listed, shown, signed, spoken
+from reports.words import GAP_METRIC, counted, is_share, listed, shown, signed, spoken
 from studies.records import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -156,19 +156,17 @@ def _tell_of_worse(axes: Axes, values: Sequence[float], *, maximize: bool) -> No
 
 
 def gaps(study: StudyRecord) -> Chart | None:
-    """Validation minus test with standard errors, the best trial first; None where nothing was tested."""
+    """Accuracy, validation minus test with standard errors, the best trial first; None where nothing was tested."""
     rows = gap_rows(study)
     if not rows:
         return None
-    metric, _ = metric_names(study)
-    factor = 100 if is_share(metric) else 1
     figure, axes = canvas(height=1.3 + 0.24 * len(rows))
     for place, (name, gap, error) in enumerate(rows):
         again = name.endswith("retrained")
         axes.errorbar(
-            gap * factor,
+            gap * 100,
             place,
-            xerr=None if error is None else error * factor,
+            xerr=None if error is None else error * 100,
             fmt="D" if again else "o",
             color=COLOURS[1] if again else COLOURS[0],
             capsize=3,
@@ -176,10 +174,10 @@ def gaps(study: StudyRecord) -> Chart | None:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     axes.invert_yaxis()
-    unit = "points" if is_share(metric) else spoken(metric)
-    axes.set_xlabel(f"validation minus test, {unit} ± standard error (right of 0: test is worse)")
-    words = "; ".join(f"{name} {signed(metric, gap, error)}" for name, gap, error in rows)
-    return Chart("Gaps between validation and test", figure, f"Validation minus test, {unit}: {words}.")
+    what = f"validation minus test, points of {GAP_METRIC}"
+    axes.set_xlabel(f"{what} ± standard error (right of 0: test is worse)")
+    words = "; ".join(f"{name} {signed(GAP_METRIC, gap, error)}" for name, gap, error in rows)
+    return Chart("Gaps between validation and test", figure, f"{what.capitalize()}: {words}.")
 
 
 def _draw_splits(axes: Axes, trial: TrialRecord, metric: str) -> None:

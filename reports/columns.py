@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reports.words import difference, is_share, printable, scalar, shown, signed
+from reports.words import GAP_METRIC, difference, is_share, printable, scalar, shown, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ def _column(frame: pd.DataFrame, name: str) -> Column:
     metric = _monitored(frame)
     if name == "gap":
         pairs = zip(values, frame["gap_se"], strict=True)
-        cells = tuple(signed(metric, value, error) for value, error in pairs)
+        cells = tuple(signed(GAP_METRIC, value, error) for value, error in pairs)
     else:
         write = _writer(name, metric)
         cells = tuple("" if value is None else write(value) for value in values)
@@ -77,10 +77,13 @@ def _writer(name: str, monitored: str) -> Callable[[Any], str]:
 def _header(frame: pd.DataFrame, name: str) -> str:
     if name.startswith("params_"):
         return printable(name.removeprefix("params_"))
-    unit = " (points)" if is_share(_monitored(frame)) else ""
+    metric = _monitored(frame)
+    unit = " (points)" if is_share(metric) else ""
     if name == "rank":
         return "#"
-    return {"gap": f"gap{unit}", "val_spread": f"val spread{unit}", "train_val_gap": f"train-val gap{unit}"}.get(
+    if name == "gap":
+        return "gap (points)" if metric == GAP_METRIC else f"{GAP_METRIC} gap (points)"
+    return {"val_spread": f"val spread{unit}", "train_val_gap": f"train-val gap{unit}"}.get(
         name, name.replace("_", " ")
     )
 

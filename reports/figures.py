@@ -11,7 +11,7 @@ from reports.canvas import COLOURS
 from reports.charts import gap_rows
 from reports.leaderboard import metric_names, usable
 from reports.rungs import RungCount, rung_counts
-from reports.words import is_share, spoken
+from reports.words import GAP_METRIC, is_share, spoken
 from studies.records import StudyRecord, TrialRecord
 
 MOST_POINTS = 100
@@ -76,23 +76,20 @@ def _thinned(values: Sequence[float]) -> Iterator[tuple[int, float | None]]:
 
 
 def _gaps(study: StudyRecord) -> dict[str, Any]:
-    metric, _ = metric_names(study)
-    factor = 100 if is_share(metric) else 1
     rows = gap_rows(study)
-    unit = "points" if is_share(metric) else spoken(metric)
-    layout = _layout("Validation minus test", "", f"{unit}, above 0 test is worse")
+    layout = _layout("Validation minus test", "", f"points of {GAP_METRIC}, above 0 test is worse")
     layout |= {"showlegend": False}
     layout["xaxis"]["type"] = "category"
-    return {"data": [_errors(rows, factor)] if rows else [], "layout": layout}
+    return {"data": [_errors(rows)] if rows else [], "layout": layout}
 
 
-def _errors(rows: Sequence[tuple[str, float, float | None]], factor: int) -> dict[str, Any]:
+def _errors(rows: Sequence[tuple[str, float, float | None]]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
         "x": [name for name, _, _ in rows],
-        "y": [round(gap * factor, DIGITS) for _, gap, _ in rows],
-        "error_y": {"type": "data", "array": [round((error or 0.0) * factor, DIGITS) for _, _, error in rows]},
+        "y": [round(gap * 100, DIGITS) for _, gap, _ in rows],
+        "error_y": {"type": "data", "array": [round((error or 0.0) * 100, DIGITS) for _, _, error in rows]},
         "marker": {"color": COLOURS[0], "size": 8},
     }
 

@@ -9,7 +9,7 @@ from reports.columns import readable
 from reports.leaderboard import leaderboard, metric_names, retrained_groups, usable
 from reports.markdown import bullets, table
 from reports.summary import STANDINGS, summary
-from reports.words import counted, listed, scalar, shown, signed, spoken
+from reports.words import GAP_METRIC, counted, listed, scalar, shown, signed, spoken
 from studies.records import StudyRecord, TrialRecord
 
 TOP = 10
@@ -91,8 +91,8 @@ def _about(study: StudyRecord, trial: TrialRecord, place: int) -> Iterator[str]:
     bracket = "" if trial.bracket is None else f" in bracket {trial.bracket}"
     yield f"{STANDINGS[trial.state].capitalize()} after {counted(trial.epochs, 'epoch')}{bracket}."
     if trial.test and f"test_{metric}" in trial.test.metrics:
-        gap = signed(metric, trial.test.gap, trial.test.gap_se)
-        told = f"; validation minus test {gap}" if gap else ""
+        gap = signed(GAP_METRIC, trial.test.gap, trial.test.gap_se)
+        told = f"; validation minus test {gap} points of {GAP_METRIC}" if gap else ""
         yield f"On the test split {shown(metric, trial.test.metrics[f'test_{metric}'])}{told}."
     for group in retrained_groups(study):
         if group[0].trial == trial.number:

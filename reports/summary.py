@@ -9,10 +9,10 @@ from statistics import fmean, stdev
 
 from reports.gaps import gap_from_rates
 from reports.leaderboard import metric_names, retrained_groups, seeds_of, usable
-from reports.words import counted, difference, is_share, listed, printable, scalar, shown, spoken
+from reports.words import GAP_METRIC, counted, difference, is_share, listed, printable, scalar, shown, spoken
 from spaces import Space, validate
 from studies.grid import Grid, endless, key
-from studies.records import RetrainRecord, StudyRecord, TrialRecord, TrialState
+from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord, TrialState
 
 STANDINGS: dict[TrialState, str] = {
     "complete": "trained to the end",
@@ -149,7 +149,7 @@ def _test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     if test is None or value is None:
         return ""
     score = f"On the test split trial {trials[0].number} scores {shown(metric, value)}"
-    return f"{score}{_gap(metric, test.gap, test.gap_se)}."
+    return f"{score}{_gap(metric, trials[0].value, test)}."
 
 
 def _picked_by_test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
@@ -169,16 +169,18 @@ def _picked_by_test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     )
 
 
-def _gap(metric: str, gap: float | None, error: float | None) -> str:
+def _gap(metric: str, searched: float | None, test: TestScore) -> str:
+    gap, error = test.gap, test.gap_se
     if gap is None or not math.isfinite(gap):
         return ""
+    text = "," if metric == GAP_METRIC else f" (validation {shown(metric, searched)}); its accuracy there is"
     if abs(gap) < ROUNDING:
-        return ", the same as on the validation split"
-    text = f", {difference(metric, gap)} {'worse' if gap > 0 else 'better'} than on the validation split"
+        return f"{text} the same as on the validation split"
+    text += f" {difference(GAP_METRIC, gap)} {'worse' if gap > 0 else 'better'} than on the validation split"
     if error is None or not math.isfinite(error):
         return text
     relation = "more than" if abs(gap) > error else "within"
-    return f"{text}, {relation} the standard error of {difference(metric, error)}"
+    return f"{text}, {relation} the standard error of {difference(GAP_METRIC, error)}"
 
 
 def _retrained(study: StudyRecord, group: Sequence[RetrainRecord]) -> str:

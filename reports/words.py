@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from studies.records import Scalar
 
+GAP_METRIC = "accuracy"  # what gaps are measured in, whatever a study monitors
+
 
 def metric_of(monitor: str) -> str:
     """The metric a monitor watches: "accuracy" for "val_accuracy"."""

@@ -23,7 +23,7 @@ class TestScore:
 
     Attributes:
         metrics: Named "test_accuracy", "test_loss", ...
-        gap: Validation minus test in accuracy, above 0 when test is worse; None where the monitor has no gap.
+        gap: Validation minus test in accuracy, above 0 when test is worse; None where there is no accuracy.
         gap_se: The standard error of the gap.
     """
 

@@ -155,6 +155,12 @@ def test_gaps_are_drawn_for_tested_trials_alone_best_first():
     assert gaps(study([record(0, val_accuracy=0.9)])) is None
 
 
+def test_gaps_are_drawn_in_accuracy_whatever_the_monitor():
+    trial = record(4, value=0.1078, test_loss=0.1213, gap=0.0098, gap_se=0.013)
+    told = gaps(study([trial], monitor="val_loss")).alternative
+    assert told == "Validation minus test, points of accuracy: trial 4 +0.98 ±1.30."
+
+
 def test_ten_thousand_trials_make_a_picture_of_moderate_size():
     trials = [record(i, "pruned", 1, val_accuracy=i / 1e4) for i in range(10_000)]
     assert len(progress(study(trials)).svg()) < 300_000

@@ -98,6 +98,14 @@ def test_validation_is_held_against_test_with_its_standard_error(accuracy, words
     assert words in text([record(0, val_accuracy=0.94, test_accuracy=accuracy)])
 
 
+def test_beside_another_metric_the_gap_is_said_to_be_one_of_accuracy():
+    trial = record(4, value=0.1078, val_loss=0.1078, test_loss=0.1213, gap=0.0098, gap_se=0.013)
+    assert (
+        "On the test split trial 4 scores 0.1213 (validation 0.1078); its accuracy there is 0.98 points worse than on "
+        "the validation split, within the standard error of 1.30 points."
+    ) in summary(study([trial], monitor="val_loss"))
+
+
 def test_a_test_split_that_nobody_opened_is_called_unopened():
     assert "The test split has not been opened." in text([record(0, val_accuracy=0.9)])
     opened = [record(0, val_accuracy=0.9), record(1, val_accuracy=0.8, test_accuracy=0.8)]

@@ -10,6 +10,7 @@ import pytest
 from records import record, retrained, study
 from rich.console import Console
 
+from reports.columns import readable
 from reports.errors import ReportError
 from reports.leaderboard import leaderboard
 from reports.tables import FORMULA_STARTS, print_table, to_csv, to_json, to_text
@@ -111,11 +112,13 @@ def test_people_read_percent_points_and_errors():
     assert text.splitlines()[0].split()[:3] == ["rank", "trial", "state"]
 
 
-def test_losses_and_their_gaps_are_no_percent():
+def test_losses_are_no_percent_and_the_gap_beside_them_is_one_of_accuracy():
     trial = record(0, value=0.2134, train_loss=0.2, val_loss=0.2134, test_loss=0.25, gap=0.0366, gap_se=0.01)
-    text = to_text(leaderboard(study([trial], monitor="val_loss")))
+    board = leaderboard(study([trial], monitor="val_loss"))
+    text = to_text(board)
     assert "0.2134" in text
-    assert "+0.0366 ±0.0100" in text
+    assert "+3.66 ±1.00" in text
+    assert "accuracy gap (points)" in [column.header for column in readable(board)]
     assert "-0.0134" not in text
     assert "+0.0134" in text
     assert "%" not in text
