@@ -141,9 +141,10 @@ class Ladder:
         Args:
             trials: Trials of the whole study.
             stopping: Forecast Optuna's stop-only rule instead, by which a trial goes on if it is among
-                the best max(1, floor(n / reduction_factor)) at its arrival: in the worst case, all.
+                the best max(1, floor(n / reduction_factor)) at its arrival: in the worst case, all. Its brackets
+                don't fill in order, but by a hash: each has its share of the trials from the beginning.
         """
-        shares = self._shares(trials)
+        shares = _in_proportion(trials, self.quota) if stopping else self._shares(trials)
         return Forecast(tuple(self._forecast(b, n, trials, stopping) for b, n in enumerate(shares)))
 
     def _starts(self) -> tuple[int, ...]:
@@ -178,6 +179,14 @@ class Ladder:
             expected_epochs=sum(n * step for n, step in zip(expected, steps, strict=True)),
             worst_epochs=sum(n * step for n, step in zip(worst, steps, strict=True)),
         )
+
+
+def _in_proportion(trials: int, quota: Sequence[int]) -> tuple[int, ...]:
+    """So many trials dealt out as the quota is, the largest remainders rounded up."""
+    whole, rests = zip(*(divmod(trials * n, sum(quota)) for n in quota), strict=True)
+    order = sorted(range(len(quota)), key=lambda bracket: -rests[bracket])
+    favoured = order[: trials - sum(whole)]
+    return tuple(n + (bracket in favoured) for bracket, n in enumerate(whole))
 
 
 def _worst(trials: int, least: Sequence[int], ahead: int) -> tuple[int, ...]:

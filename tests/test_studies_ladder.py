@@ -1,12 +1,15 @@
 import random
 from itertools import pairwise
+from statistics import mean
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studies.ladder import Ladder
+from studies.promotion import Step
 from studies.rung import Rung
+from studies.stopping import Stopping
 
 LADDERS = st.builds(
     lambda low, extra, factor: Ladder(low, low + extra, factor),
@@ -89,11 +92,33 @@ def test_rungs_rise_by_the_factor_and_end_at_the_top(ladder):
 
 
 @settings(deadline=None)
-@given(LADDERS, st.integers(0, 500))
+@given(LADDERS, st.integers(0, 60))
 def test_the_shares_of_a_forecast_are_those_that_trials_get(ladder, trials):
     numbers = [ladder.bracket_of(number) for number in range(trials)]
-    shares = [bracket.trials for bracket in ladder.forecast(trials, stopping=True).brackets]
+    shares = [bracket.trials for bracket in ladder.forecast(trials).brackets]
     assert shares == [numbers.count(bracket) for bracket in range(ladder.brackets)]
+
+
+@given(LADDERS, st.integers(0, 500))
+def test_optunas_brackets_have_their_shares_of_the_trials_from_the_beginning(ladder, trials):
+    shares = [bracket.trials for bracket in ladder.forecast(trials, stopping=True).brackets]
+    assert sum(shares) == trials
+    for share, quota in zip(shares, ladder.quota, strict=True):
+        assert abs(share - trials * quota / sum(ladder.quota)) < 1
+
+
+def test_the_forecast_of_a_short_search_that_stops_is_about_what_optunas_pruner_spends():
+    seen = []
+    for turn in range(20):
+        rule, dice, spent = Stopping(f"study{turn}", Ladder(1, 27, 3), "maximize"), random.Random(turn), 0
+        for number in range(10):
+            step = Step(number, 0, rule.add(number))
+            while step:
+                spent += step.to_epoch - step.from_epoch
+                rule.arrive(number, step.to_epoch, dice.random())
+                step = rule.take()
+        seen.append(spent)
+    assert Ladder(1, 27, 3).forecast(10, stopping=True).expected_epochs == pytest.approx(mean(seen), rel=0.25)
 
 
 @settings(deadline=None)
@@ -143,7 +168,7 @@ def test_the_first_trial_of_a_study_is_counted_to_the_third_rung():
 
 
 def test_a_stopping_ladder_lets_the_first_arrivals_pass():
-    bracket = Ladder(1, 3, 3).forecast(3, stopping=True).brackets[0]
+    bracket = Ladder(1, 3, 3).forecast(5, stopping=True).brackets[0]
     assert bracket.expected == pytest.approx((3, 1 + 1 / 2 + 1 / 3))
     assert bracket.worst == (3, 3)
 
