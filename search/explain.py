@@ -18,7 +18,7 @@ _SHOWN_COMPETITORS = 5
 
 
 def explanation(record: StudyRecord, number: int) -> dict[str, Any]:
-    """One verdict a rung, and how the trial stands, as plain values.
+    """How the trial stands and one verdict a rung, as plain values; none where Optuna's pruner was the judge.
 
     Raises:
         StudyError: There is no such trial, or another program made the study.
@@ -37,7 +37,7 @@ def explanation(record: StudyRecord, number: int) -> dict[str, Any]:
         "value": trial.value,
         "monitor": record.monitor,
         "params": trial.params,
-        "rungs": [asdict(verdict) for verdict in verdicts],
+        "rungs": [] if hyperband.mode == "stop" else [asdict(verdict) for verdict in verdicts],
     }
 
 
@@ -85,4 +85,7 @@ def _advice(rung: dict[str, Any]) -> list[str]:
         return []
     if rung["cutoff"] is None:
         return [f"  too few trials have reached rung {rung['epochs']} for any to go on from it"]
-    return [f"  to go on from rung {rung['epochs']} it needed {rung['cutoff']:.4f} or better"]
+    needed = f"  to go on from rung {rung['epochs']} it needed"
+    if rung["value"] == rung["cutoff"]:
+        return [f"{needed} better than {rung['cutoff']:.4f}: of equal values the lower number goes first"]
+    return [f"{needed} {rung['cutoff']:.4f} or better"]
