@@ -119,11 +119,12 @@ def _refuse_incomparable(studies: Sequence[StudyRecord]) -> None:
     for study in studies[1:]:
         for what, own, other in (
             ("monitor", study.monitor, first.monitor),
+            ("direction", study.direction, first.direction),
             ("data", study.data.get("hash"), first.data.get("hash")),
             ("test split", study.data.get("test_hash"), first.data.get("test_hash")),
         ):
             known = what != "test split" or (own and other)  # opened in both
-            if known and (own is None or own != other):
+            if known and own != other:
                 raise ReportError(
                     f"{first.name} and {study.name} cannot be compared: the {what} differs "
                     f"({_short(other)} and {_short(own)}); show each by itself"

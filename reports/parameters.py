@@ -104,7 +104,8 @@ def _importance_bars(found: Importances | None) -> Chart | None:
 
 
 def _importance_words(found: Importances) -> str:
-    compared = f"{counted(found.trials, 'trial')} after {counted(found.epochs, 'epoch')}"
+    after = "" if found.epochs is None else f" after {counted(found.epochs, 'epoch')}"
+    compared = f"{counted(found.trials, 'trial')}{after}"
     told = listed([f"{printable(name)} {share:.0%}" for name, share in list(found.shares.items())[: 2 * MOST_AXES]])
     return f"How much each parameter decides whether a trial is in the best quarter of {compared} (PED-ANOVA): {told}."
 

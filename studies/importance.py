@@ -26,12 +26,12 @@ class Importances:
 
     Attributes:
         shares: Parameter to its share, the greatest first; together 1.
-        epochs: Trials were compared by their best value after so many epochs.
+        epochs: Trials were compared by their best value after so many epochs; None where they were complete.
         trials: How many were compared.
     """
 
     shares: Mapping[str, float]
-    epochs: int
+    epochs: int | None
     trials: int
 
 
@@ -39,8 +39,8 @@ def importances(study: StudyRecord) -> Importances | None:
     """How much each parameter that varies matters, by PED-ANOVA.
 
     Trials of a ladder train for different times, so they are compared where many of them came: at the highest rung
-    that 20 trials and a quarter of all reached, else at the lowest one. Parameters that only some trials draw count
-    where they are drawn.
+    that 20 trials and a quarter of all reached, else at the lowest one; where there are no rungs, as in a study of
+    another program, complete trials are. Parameters that only some trials draw count where they are drawn.
 
     Returns:
         None where fewer than 12 trials can be compared, or none of their parameters vary.
@@ -70,9 +70,12 @@ def law_of(study: StudyRecord, param: str) -> Mapping[str, Any]:
     return laws.get(param) or laws.get(re.sub(r"_\d+$", "", param)) or {}
 
 
-def _compared(study: StudyRecord) -> tuple[int, dict[int, float]]:
+def _compared(study: StudyRecord) -> tuple[int | None, dict[int, float]]:
     """The epochs after which trials are compared, and each one's best value up to then."""
-    rungs = sorted({rung for trial in study.trials for rung in trial.rungs}, reverse=True) or [1]
+    rungs = sorted({rung for trial in study.trials for rung in trial.rungs}, reverse=True)
+    if not rungs:
+        complete = {trial.number: trial.value for trial in study.trials if trial.state == "complete"}
+        return None, {n: value for n, value in complete.items() if value is not None and math.isfinite(value)}
     enough = max(ENOUGH_TRIALS, len(study.trials) / 4)
     for rung in rungs:
         values = {trial.number: value for trial in study.trials if (value := _best(study, trial, rung)) is not None}

@@ -24,14 +24,14 @@ _DIRECTIONS: dict[str, Direction] = {"max": "maximize", "min": "minimize"}
 
 
 def import_optuna(store: Store, name: str, source: optuna.Study) -> int:
-    """Copy the finished trials of an Optuna study into a new study of the store.
+    """Copy the finished trials of an Optuna study into a new study of the store, with their numbers.
 
     Args:
         store: Where to.
         name: The new study's.
         source: With one objective.
     Returns:
-        How many trials there were.
+        How many finished trials there were.
     Raises:
         StudyError: The store has a study of that name, it is no name, or the source has several objectives.
     """
@@ -39,7 +39,9 @@ def import_optuna(store: Store, name: str, source: optuna.Study) -> int:
         raise StudyError(f"{source.study_name}: has {len(source.directions)} objectives; one is needed")
     metrics = source.metric_names
     direction: Direction = "maximize" if source.direction.name == "MAXIMIZE" else "minimize"
-    trials = [trial for trial in source.get_trials() if trial.state.is_finished()]
+    # One that has not begun keeps the number of each that has not finished, and is shown nowhere.
+    not_begun = optuna.trial.create_trial(state=TrialState.WAITING)
+    trials = [trial if trial.state.is_finished() else not_begun for trial in source.get_trials()]
     return _add(store, name, direction, metrics[0] if metrics else None, trials)
 
 
@@ -105,7 +107,7 @@ def _add(store: Store, name: str, direction: Direction, monitor: str | None, tri
         if monitor is not None:
             study.set_user_attr("monitor", monitor)
         study.add_trials(trials)
-    return len(trials)
+    return sum(trial.state.is_finished() for trial in trials)
 
 
 def _objective(states: list[dict[str, Any]], project: Path) -> tuple[str, Direction]:

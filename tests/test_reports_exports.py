@@ -52,6 +52,7 @@ def test_a_comparison_has_the_columns_of_all_and_its_top_counts_over_all():
         (one("b", data={"hash": "sha256:999"}), "digits and b cannot be compared: the data differs"),
         (one("b", data={}), "the data differs .*unknown"),
         (one("b", monitor="val_loss"), r"the monitor differs \(val_accuracy and val_loss\)"),
+        (one("b", direction="minimize"), r"the direction differs \(maximize and minimize\)"),
         (one(), "named twice"),
     ],
 )

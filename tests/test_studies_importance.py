@@ -48,6 +48,13 @@ def test_a_trial_that_stopped_early_is_compared_at_the_rungs_it_arrived_at():
     assert (found.epochs, found.trials) == (9, 25)
 
 
+def test_without_rungs_complete_trials_are_compared_by_their_values():
+    imported = [record(i, value=i / 30, epochs=0, params={"x": i / 30}, rungs={}) for i in range(30)]
+    pruned = record(30, "pruned", 2, value=0.9, params={"x": 0.1}, rungs={})
+    found = importances(study([*imported, pruned], plan={}))
+    assert (found.epochs, found.trials, found.shares) == (None, 30, {"x": 1.0})
+
+
 @pytest.mark.parametrize(
     "some",
     [

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from running import times_open
 
-from reports.leaderboard import leaderboard
+from reports.leaderboard import comparison, leaderboard
 from studies.errors import StudyError
 from studies.imports import import_keras_tuner, import_optuna, open_optuna
 from studies.store import Store, sqlite_url
@@ -54,6 +54,19 @@ def test_an_optuna_study_is_ranked_like_any_other(store, old, tmp_path):
     assert list(table["trial"]) == [1, 0, 2]
     assert table["params_x"].notna().sum() == 2
     assert store.optuna("mine").best_value == 0.9
+
+
+def test_trials_keep_their_numbers_beside_unfinished_ones(store, old):
+    last = old.ask()
+    old.tell(last, 0.7)
+    assert import_optuna(store, "mine", old) == 4
+    assert [trial.number for trial in store.load("mine").trials] == [0, 1, 2, last.number] == [0, 1, 2, 4]
+
+
+def test_two_imported_studies_are_compared_for_nobody_knows_that_their_data_differ(store, old):
+    for name in ("one", "other"):
+        import_optuna(store, name, old)
+    assert list(comparison([store.load("one"), store.load("other")])["study"]) == ["one", "other"] * 3
 
 
 def test_a_name_is_taken_once_and_a_source_needs_a_name_where_there_are_several(store, old, tmp_path):
