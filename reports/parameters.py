@@ -80,7 +80,8 @@ def _scale(study: StudyRecord, name: str, trials: Sequence[TrialRecord]) -> Scal
     law = law_of(study, name)
     values = [trial.params[name] for trial in trials if name in trial.params]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return Scale(name, bool(law.get("log")) and min(float(value) for value in values) > 0)
+        log = bool(law.get("log")) and not law.get("reverse")  # those are coarse near low, where logarithms spread
+        return Scale(name, log and min(float(value) for value in values) > 0)
     declared = [choice for choice in law.get("choices") or () if choice in values]
     return Scale(name, False, tuple(dict.fromkeys([*declared, *sorted(values, key=str)])))
 

@@ -147,4 +147,7 @@ def _distribution(study: StudyRecord, name: str, trials: Sequence[TrialRecord]) 
     numbers = [float(value) for value in values]
     bounds = [float(law[end]) for end in ("low", "high") if isinstance(law.get(end), int | float)]
     low, high = min(numbers + bounds), max(numbers + bounds)
-    return FloatDistribution(low, high, log=bool(law.get("log")) and low > 0), float
+    kind = FloatDistribution(low, high, log=bool(law.get("log")) and low > 0)
+    if law.get("reverse"):  # drawn from the mirror image
+        return kind, lambda value: min(max(low + high - value, low), high)
+    return kind, float

@@ -55,6 +55,14 @@ def test_slices_put_wild_values_at_the_edge_and_tell_how_many(monitor):
     assert figure.get_supxlabel() == f"at the {edge} it"
 
 
+@pytest.mark.parametrize(("reverse", "kind"), [(False, "log"), (True, "linear")])
+def test_a_range_that_is_fine_near_high_has_no_axis_that_is_fine_near_low(reverse, kind):
+    law = {"type": "float", "low": 0.001, "high": 1.0, "log": True, "reverse": reverse}
+    some = [record(i, val_accuracy=i / 20, params={"x": 0.05 * i + 0.01}) for i in range(20)]
+    slices = parameter_section(study(some, space={"parameters": {"x": law}})).charts[-1]
+    assert slices.figure.axes[0].get_xscale() == kind
+
+
 @pytest.mark.parametrize("some", [[], [record(0, val_accuracy=0.5, params={"x": 1})], [record(0, "failed", 0)] * 3])
 def test_with_nothing_to_compare_there_is_nothing_to_show(some):
     assert parameter_section(study(some)).charts == ()

@@ -1,6 +1,7 @@
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from records import record, study
@@ -73,6 +74,15 @@ def test_where_nothing_can_be_told_nothing_is(some):
 def test_less_is_better_where_the_study_says_so():
     losing = [record(i, "pruned", 3, value=1 - i / 50, params={"x": i / 50, "y": i % 3}) for i in range(50)]
     assert next(iter(importances(study(losing, monitor="val_loss")).shares)) == "x"
+
+
+def test_a_reversed_parameter_counts_as_the_mirror_image_that_was_drawn():
+    drawn = list(trials(60))
+    plain = [replace(one, params={"rate": one.params["rate"], "none": one.number % 7}) for one in drawn]
+    mirrored = [replace(one, params={"rate": 1.0001 - one.params["rate"], "none": one.number % 7}) for one in drawn]
+    law = LAWS["rate"] | {"reverse": True}
+    found = importances(study(mirrored, space={"parameters": {"rate": law}}))
+    assert found.shares == pytest.approx(importances(study(plain, space={"parameters": LAWS})).shares)
 
 
 def test_a_repeated_parameter_follows_the_law_of_its_name():
