@@ -97,13 +97,13 @@ def rungs(study: StudyRecord) -> Chart | None:
     if not counts:
         return None
     figure, axes = canvas()
-    levels = sorted({count.epochs for count in counts})
+    all_rungs = sorted({count.epochs for count in counts})
     brackets = sorted({count.bracket for count in counts})
     width = 0.8 / len(brackets)
     for bracket in brackets:
         own = [count for count in counts if count.bracket == bracket]
-        _draw_bars(axes, own, [_centre(counts, count, levels, width) for count in own], width)
-    axes.set_xticks(range(len(levels)), [str(level) for level in levels])
+        _draw_bars(axes, own, [_centre(counts, count, all_rungs, width) for count in own], width)
+    axes.set_xticks(range(len(all_rungs)), [str(rung) for rung in all_rungs])
     axes.grid(visible=False, axis="x")
     axes.set_xlabel("rung, in epochs")
     axes.set_ylabel("trials that reached it")
@@ -223,9 +223,9 @@ def _draw_bars(axes: Axes, counts: Sequence[RungCount], centres: Sequence[float]
     axes.bar_label(bars, fontsize="small")
 
 
-def _centre(counts: Sequence[RungCount], count: RungCount, levels: Sequence[int], width: float) -> float:
+def _centre(counts: Sequence[RungCount], count: RungCount, all_rungs: Sequence[int], width: float) -> float:
     there = [other.bracket for other in counts if other.epochs == count.epochs]
-    return levels.index(count.epochs) + (there.index(count.bracket) - (len(there) - 1) / 2) * width
+    return all_rungs.index(count.epochs) + (there.index(count.bracket) - (len(there) - 1) / 2) * width
 
 
 def _rung_words(counts: Sequence[RungCount]) -> str:

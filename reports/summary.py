@@ -16,7 +16,7 @@ from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord, 
 
 STANDINGS: dict[TrialState, str] = {
     "complete": "trained to the end",
-    "pruned": "stopped early",
+    "pruned": "pruned",
     "paused": "waiting at a rung",
     "running": "still training",
     "failed": "failed",

@@ -34,14 +34,12 @@ def test_several_seeds_are_said_with_their_spread():
 
 def test_how_many_were_compared_is_said_with_how_they_ended():
     trials = [record(0, val_accuracy=0.9), record(1, "pruned", 3, val_accuracy=0.8), record(2, "failed", 1)]
-    assert "2 of 3 configurations could be compared: 1 trained to the end, 1 stopped early and 1 failed." in text(
-        trials
-    )
+    assert "2 of 3 configurations could be compared: 1 trained to the end, 1 pruned and 1 failed." in text(trials)
 
 
 def test_a_trial_that_had_no_turn_before_the_time_was_up_is_not_counted():
     trials = [record(0, val_accuracy=0.9), record(1, "pruned", 3, val_accuracy=0.8), record(2, "pruned", 0)]
-    assert "2 configurations were compared: 1 trained to the end and 1 stopped early." in text(trials)
+    assert "2 configurations were compared: 1 trained to the end and 1 pruned." in text(trials)
     assert "training 2 configurations for 27 epochs would have taken 54" in text(trials)
 
 
