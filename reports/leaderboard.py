@@ -140,7 +140,7 @@ def _short(value: str | None) -> str:
 
 def _common_columns(studies: Sequence[StudyRecord]) -> dict[str, str]:
     types: dict[str, str] = {}
-    for study in studies:
+    for study in sorted(studies, key=seeds_of, reverse=True):  # first those that have all columns
         for name, kind in _columns(study).items():
             types[name] = _common_kind(types.get(name, kind), kind)
     params = {name: kind for name, kind in types.items() if name.startswith("params_")}

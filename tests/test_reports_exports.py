@@ -46,6 +46,12 @@ def test_a_comparison_has_the_columns_of_all_and_its_top_counts_over_all():
     assert comparison([one(), other], sort="params_depth")["study"].tolist()[0] == "other"
 
 
+def test_the_order_of_columns_does_not_depend_on_which_study_has_several_seeds():
+    seeds = one("seeds", plan={"objective": {"seeds": 3}})
+    assert list(comparison([one(), seeds]).columns) == list(comparison([seeds, one()]).columns)
+    assert list(comparison([one(), seeds]).columns).index("val_spread") == 8
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [
