@@ -146,8 +146,10 @@ def _test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
         return "The test split has not been opened."
     test = trials[0].test if trials else None
     value = test.metrics.get(f"test_{metric}") if test else None
-    if test is None or value is None:
+    if test is None:
         return ""
+    if value is None or not math.isfinite(value):
+        return f"On the test split the {spoken(metric)} of trial {trials[0].number} is no finite number."
     score = f"On the test split trial {trials[0].number} scores {shown(metric, value)}"
     return f"{score}{_gap(metric, trials[0].value, test)}."
 

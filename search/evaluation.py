@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -163,7 +164,8 @@ def _predicted(winner: Candidate, pool: Pool, blobs: Blobs, name: str) -> dict[s
 
 
 def _test_score(candidate: Candidate, metrics: dict[str, float], n_test: int, n_validation: int) -> TestScore:
-    named = {f"test_{name}": value for name, value in metrics.items()}
+    # A row of the test split may be too much for the model; JSON has no word for what comes out then.
+    named = {f"test_{name}": value for name, value in metrics.items() if math.isfinite(value)}
     gap = _gap(candidate.val_accuracy, n_validation, named.get("test_accuracy"), n_test)
     if gap is None:
         return TestScore(metrics=named)

@@ -16,7 +16,7 @@ _SAY_NOTHING = {("class_weight", "none"), ("schedule", "none")}  # since the fir
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")  # as null it could not be read
 
 
 class Workload(_Message):

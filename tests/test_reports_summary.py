@@ -4,6 +4,7 @@ import pytest
 from records import record, retrained, study
 
 from reports.summary import summary
+from studies.records import TestScore
 
 PARAMS = {"units": 128, "momentum": 0.123456}
 
@@ -102,6 +103,13 @@ def test_beside_another_metric_the_gap_is_said_to_be_one_of_accuracy():
         "On the test split trial 4 scores 0.1213 (validation 0.1078); its accuracy there is 0.98 points worse than on "
         "the validation split, within the standard error of 1.30 points."
     ) in summary(study([trial], monitor="val_loss"))
+
+
+def test_a_test_score_that_is_no_finite_number_is_said_to_be_none():
+    for score in ({"test_accuracy": 0.8}, {"test_accuracy": 0.8, "test_loss": math.nan}):
+        trial = record(4, value=0.1, test=TestScore(score))
+        told = "On the test split the loss of trial 4 is no finite number."
+        assert told in summary(study([trial], monitor="val_loss"))
 
 
 def test_a_test_split_that_nobody_opened_is_called_unopened():

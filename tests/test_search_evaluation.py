@@ -1,4 +1,5 @@
 import ast
+import math
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 from search.blobs import FolderBlobs
 from search.datasets import open_source
 from search.errors import SearchError
-from search.evaluation import opened_test_split
+from search.evaluation import Candidate, _test_score, opened_test_split
+from search.messages import EVENTS, JobDone, Task
 from studies.plan import DataPlan
+from studies.records import TestScore
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,6 +53,19 @@ def test_they_are_taken_away_when_scoring_fails(tmp_path, plan):
     with pytest.raises(RuntimeError), opened_test_split(open_source(plan, tmp_path), plan, blobs, None):
         raise RuntimeError
     assert blobs.keys("sealed") == []
+
+
+def test_a_test_metric_that_is_no_finite_number_is_left_out():
+    candidate = Candidate("structure", Task(trial=0, folder="trials/00000", params={}, seed=0), 1, 0.9)
+    metrics = {"loss": math.inf, "f1": math.nan, "accuracy": 0.8}
+    assert _test_score(candidate, metrics, 10, 10).metrics == {"test_accuracy": 0.8}
+    assert _test_score(candidate, {"accuracy": math.nan}, 10, 10) == TestScore({})
+
+
+def test_a_worker_can_tell_of_a_metric_that_is_no_finite_number():
+    done = EVENTS.validate_json(JobDone(metrics={"loss": math.inf, "f1": math.nan}).model_dump_json())
+    assert done.metrics["loss"] == math.inf
+    assert math.isnan(done.metrics["f1"])
 
 
 def test_another_test_split_than_the_one_opened_before_is_refused(tmp_path, plan):
