@@ -18,7 +18,7 @@ STANDINGS: dict[TrialState, str] = {
     "complete": "trained to the end",
     "pruned": "pruned",
     "paused": "waiting at a rung",
-    "running": "still training",
+    "running": "under way",
     "failed": "failed",
 }
 
@@ -32,14 +32,15 @@ def summary(study: StudyRecord) -> list[str]:
     Args:
         study: What happened; it may have no trials, no complete ones and no test scores.
     Returns:
-        One sentence or two an item: the winner, how many configurations were compared, the winner's lead
-        against its standard error, validation against test, the retrained score, and the epochs spent.
+        One sentence or two an item: the winner, a trial that had a better value sooner, how many configurations were
+        compared, the winner's lead against its standard error, validation against test, the retrained score, and the
+        epochs spent.
     """
     if not study.trials:
         return ["No trial has been trained yet."]
     trials = usable(study)
-    sentences = [_winner(study, trials), _compared(study, trials), _exhausted(study), _lead(study, trials)]
-    sentences += [_test(study, trials), _picked_by_test(study, trials)]
+    sentences = [_winner(study, trials), _better_but_shorter(study, trials), _compared(study, trials)]
+    sentences += [_exhausted(study), _lead(study, trials), _test(study, trials), _picked_by_test(study, trials)]
     sentences += [_retrained(study, group) for group in retrained_groups(study)]
     return [sentence for sentence in [*sentences, _spent(study)] if sentence]
 
@@ -60,6 +61,17 @@ def _winner(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     verb = "won" if study.state == "finished" else "leads so far"
     at = "" if best.best_epoch is None else f" at epoch {best.best_epoch} of {best.epochs}"
     return f"Trial {best.number} {verb}: {value}{at}{_params(best)}."
+
+
+def _better_but_shorter(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
+    """A trial that looked better than the winner but was not trained as far."""
+    sign = 1.0 if study.direction == "maximize" else -1.0
+    best = max(trials, key=lambda trial: sign * (trial.value or 0.0), default=None)
+    if best is None or trials[0].state != "complete" or best.state == "complete":
+        return ""
+    metric, _ = metric_names(study)
+    value = f"{shown(metric, best.value)} after {counted(best.epochs, 'epoch')}"
+    return f"Trial {best.number} had {value} ({STANDINGS[best.state]}); one that is trained to the end comes first."
 
 
 def _over_seeds(study: StudyRecord, trial: TrialRecord) -> str:

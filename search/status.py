@@ -27,10 +27,11 @@ def standing(record: StudyRecord, now: dict[str, Any] | None) -> dict[str, Any]:
         now: What its supervisor last said of itself: "at", "elapsed", "workers" (none once it has ended).
     """
     best = next(iter(usable(record)), None)
-    counts: Counter[str] = Counter(trial.state for trial in record.trials)
     alive = (
         now is not None and bool(now["workers"]) and _age(now["at"]) < _FRESH_SECONDS and record.state == "searching"
     )
+    # What was under way when a run was killed, or when the time was up, waits for the next run.
+    counts = Counter("paused" if trial.state == "running" and not alive else trial.state for trial in record.trials)
     ended = "finished" if record.state == "finished" else "interrupted"
     return {
         "name": record.name,

@@ -25,6 +25,15 @@ def test_the_winner_is_named_with_its_score_its_epoch_and_its_params():
     assert "Trial 3 leads so far" in text(trials, state="searching")
 
 
+def test_a_better_value_of_a_trial_that_was_not_trained_to_the_end_is_said():
+    trials = [record(3, val_accuracy=0.9), record(4, "pruned", 3, val_accuracy=0.95), record(5, val_accuracy=0.8)]
+    told = "Trial 4 had 95.00% after 3 epochs (pruned); one that is trained to the end comes first."
+    assert summary(study(trials))[1] == told
+    assert "Trial 4 had" not in text([record(3, val_accuracy=0.95), *trials])
+    losses = [record(0, value=0.3, val_loss=0.3), record(1, "paused", 1, value=0.2, val_loss=0.2)]
+    assert "Trial 1 had 0.2000 after 1 epoch (waiting at a rung)" in text(losses, monitor="val_loss")
+
+
 def test_several_seeds_are_said_with_their_spread():
     trial = record(3, value=0.9417, best_epoch=21, params={"units": 128}, val_accuracy_spread=0.012)
     told = text([trial], plan={"objective": {"seeds": 3}})
