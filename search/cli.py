@@ -86,7 +86,7 @@ def run(
     with stop_on_signals() as stop, display.showing():
         record = run_study(loaded, options, stop, display)
     if not quiet and not json:
-        _print_conclusion(record, options.folder(record.name))
+        _print_conclusion(record, options)
 
 
 @app.command(epilog="Example: toprung plan digits --trials 200")
@@ -183,7 +183,7 @@ def retrain(
     with stop_on_signals() as stop, display.showing():
         record = retrain_study(name, options, top, changes, stop, display)
     if not quiet and not json:
-        _print_conclusion(record, options.folder(record.name))
+        _print_conclusion(record, options)
 
 
 @app.command(epilog="Example: toprung report digits --md --to digits.md")
@@ -307,21 +307,27 @@ def _print_json(*values: Any) -> None:
         typer.echo(json.dumps(value))
 
 
-def _print_conclusion(record: Any, folder: Path) -> None:
+def _print_conclusion(record: Any, options: Options) -> None:
     from reports.leaderboard import leaderboard as make_leaderboard
     from reports.summary import summary
     from reports.tables import print_table
 
-    console = _console()
+    console, folder = _console(), options.folder(record.name)
     print_table(make_leaderboard(record, top=10), console)
     for sentence in summary(record):
-        console.print(sentence, highlight=False)
-    console.print(f"\nIn {folder}: {', '.join(FILES)}", highlight=False)
-    console.print(f"Browse the trials: toprung dashboard{_where_option(folder)}", highlight=False)
+        console.print(sentence, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(f"\nIn {folder}: {', '.join(FILES)}", highlight=False, soft_wrap=True)
+    console.print(f"Browse the trials: toprung dashboard{_where(options)}", highlight=False, soft_wrap=True)
 
 
-def _where_option(folder: Path) -> str:
-    return "" if folder.parent == RUNS else f" --out {folder.parent}"
+def _where(options: Options) -> str:
+    """The options by which other commands find a study."""
+    from studies.store import has_password
+
+    out = "" if options.out == RUNS else f" --out {options.out}"
+    if options.store == store_url(options.out):
+        return out
+    return f"{out} --store {'URL' if has_password(options.store) else options.store}"
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 _REFRESHES_PER_SECOND = 8
+_QUIET_SECONDS = 30.0  # between two lines of a log while epochs are trained
 
 
 @dataclass
@@ -58,8 +59,8 @@ class RunState:
     workers: dict[int, WorkerLine] = field(default_factory=dict)
     first_epoch: float | None = None
 
-    def take(self, kind: str, fields: dict[str, Any]) -> bool:
-        """Take in what happened; true if it brought a new best."""
+    def take(self, kind: str, fields: dict[str, Any]) -> None:
+        """Take in what happened."""
         match kind:
             case "study":
                 self._study(fields)
@@ -75,12 +76,11 @@ class RunState:
                 line = WorkerLine(f"trial {fields['trial']}", fields["epoch"], fields["to_epoch"])
                 self.workers[fields["worker"]] = line
             case "epoch":
-                return self._epoch(fields)
+                self._epoch(fields)
             case "rung" if fields["state"] == "complete":
                 self.finished["complete"] += 1
             case "failed":
                 self.finished["failed"] += 1
-        return False
 
     def remaining_seconds(self) -> float | None:
         """A guess from the epochs that are left at the present rate; None before there is one."""
@@ -98,20 +98,18 @@ class RunState:
         self.best = fields["best"]
         self.finished |= fields["finished"]
 
-    def _epoch(self, fields: dict[str, Any]) -> bool:
+    def _epoch(self, fields: dict[str, Any]) -> None:
         self.first_epoch = self.first_epoch or time.monotonic()
         line = self.workers.setdefault(fields["worker"], WorkerLine())
         line.epoch, line.value = fields["epoch"], fields.get("value")
         if fields.get("value") is None:
             line.doing = fields["doing"]
             line.to_epoch = fields["to_epoch"]
-            return False
+            return
         self.epochs += 1
         sign = 1 if self.maximize else -1
-        if self.best is not None and sign * fields["value"] <= sign * self.best[1]:
-            return False
-        self.best = fields["trial"], fields["value"]
-        return True
+        if self.best is None or sign * fields["value"] > sign * self.best[1]:
+            self.best = fields["trial"], fields["value"]
 
 
 class Silent:
@@ -138,16 +136,21 @@ class JsonLines(Silent):
 
 
 class PlainLines(Silent):
-    """A line for each thing that a log should keep: not every epoch."""
+    """A line for each thing that a log should keep: not every epoch, but where the run stands now and then."""
 
     def __init__(self, console: Console) -> None:
         self._state = RunState()
         self._console = console
+        self._said = time.monotonic()
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Say it in a line, if it is worth one."""
         self._state.take(kind, fields)
-        if (line := _line(kind, fields, self._state)) is not None:
+        line = _line(kind, fields, self._state)
+        if line is None and kind == "epoch" and time.monotonic() - self._said >= _QUIET_SECONDS:
+            line = ", ".join(_progress(self._state))
+        if line is not None:
+            self._said = time.monotonic()
             self._console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -163,7 +166,7 @@ class LiveDisplay(Silent):
         """Take it in; failures and messages also stay above the display."""
         self._state.take(kind, fields)
         line = _line(kind, fields, self._state)
-        if line is not None and kind in ("study", "failed", "died", "message", "complete"):
+        if line is not None and kind in ("study", "failed", "died", "message"):
             self._console.print(Text(line, style="yellow" if kind in ("failed", "died") else ""))
 
     def showing(self) -> AbstractContextManager[Any]:
@@ -198,14 +201,8 @@ def _headline(state: RunState) -> Table:
     if state.phase == "search" and state.trials_total:
         spent = state.known_epochs + state.epochs
         done = min(1.0, spent / state.expected_epochs) if state.expected_epochs else 0.0
-        line.add_row(
-            Text(state.name, style="bold"),
-            ProgressBar(total=1.0, completed=done, width=24),
-            f"{len(state.trials)} of {state.trials_total} trials",
-            f"{spent} epochs",
-            _best(state),
-            _left(state),
-        )
+        bar = ProgressBar(total=1.0, completed=done, width=24)
+        line.add_row(Text(state.name, style="bold"), bar, *_progress(state))
     else:
         line.add_row(Text(state.name, style="bold"), _PHASES.get(state.phase, state.phase), _best(state))
     return line
@@ -219,6 +216,12 @@ def _worker_row(slot: int, worker: WorkerLine) -> list[RenderableType]:
     if worker.value is not None:
         row.append(f"{worker.value:.4f}")
     return row
+
+
+def _progress(state: RunState) -> list[str]:
+    trials = f"{len(state.trials)} of {state.trials_total} trials"
+    told = [trials, _epochs(state.known_epochs + state.epochs), _best(state), _left(state)]
+    return [text for text in told if text]
 
 
 def _best(state: RunState) -> str:
@@ -282,6 +285,4 @@ def duration(seconds: float) -> str:
 def _json_value(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if isinstance(value, set):
-        return sorted(value)
     return value

@@ -31,7 +31,8 @@ def standing(record: StudyRecord, now: dict[str, Any] | None) -> dict[str, Any]:
         now is not None and bool(now["workers"]) and _age(now["at"]) < _FRESH_SECONDS and record.state == "searching"
     )
     # What was under way when a run was killed, or when the time was up, waits for the next run.
-    counts = Counter("paused" if trial.state == "running" and not alive else trial.state for trial in record.trials)
+    states = ("paused" if trial.state == "running" and not alive else trial.state for trial in record.trials)
+    counts: Counter[str] = Counter(states)
     ended = "finished" if record.state == "finished" else "interrupted"
     return {
         "name": record.name,

@@ -1,5 +1,6 @@
 import io
 import json
+import time
 
 import pytest
 from rich.console import Console
@@ -45,6 +46,20 @@ def test_plain_lines_say_what_a_log_should_keep_and_no_more():
         "trial 0: paused after 3 epochs, val_accuracy 0.9500; best 0.9312 (trial 0)",
         "trial 1: failed: train_loss is nan at epoch 2",
         "worker 0: died (SIGKILL); a new one takes its place",
+    ]
+
+
+def test_plain_lines_say_where_a_run_stands_when_nothing_else_was_said_for_long(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    display = PlainLines(shown := console())
+    tell(display)
+    before = len(shown.file.getvalue().splitlines())
+    for epoch, now[0] in ((2, 1029.0), (3, 1031.0), (4, 1040.0), (5, 1062.0)):
+        display("epoch", worker=0, trial=0, epoch=epoch, value=0.95, best=0.95)
+    assert shown.file.getvalue().splitlines()[before:] == [
+        "1 of 60 trials, 3 epochs, best 0.9500 (trial 0)",
+        "1 of 60 trials, 5 epochs, best 0.9500 (trial 0), about 82 min left",
     ]
 
 
