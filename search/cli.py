@@ -96,6 +96,8 @@ def plan(
     slots_per_gpu: SlotsPerGpu = 1,
     backend: Backend = None,
     trials: Trials = None,
+    minutes: Minutes = None,
+    seed: Seed = None,
     set_: Set = None,
     hypermodel: Hypermodel = None,
     probe: Annotated[bool, typer.Option(help="Train the default configuration briefly to measure time.")] = True,
@@ -105,7 +107,7 @@ def plan(
     from search.forecast import forecast_study, forecast_text
 
     options = _options(RUNS, None, backend, workers, slots_per_gpu)
-    loaded = _load(study, set_, trials, None, None, hypermodel, options.backend)
+    loaded = _load(study, set_, trials, minutes, seed, hypermodel, options.backend)
     forecast = forecast_study(loaded, options, probe=probe)
     _print_json(forecast) if json else _console().print(forecast_text(forecast))
 

@@ -207,7 +207,7 @@ class Store:
             raise StudyError(_DIFFERS.format(self._place, name) + "".join(f"\n  {line}" for line in lines))
 
 
-_DIFFERS = '{}: the study "{}" was begun otherwise; choose another name, or remove it first:'
+_DIFFERS = '{}: the study "{}" was begun otherwise; choose another name (--set name=NAME), or remove it first:'
 
 
 def _refuse_other_schema(database: Database, create: bool) -> None:
