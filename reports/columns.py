@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_FIRST = ("rank", "study", "trial", "state", "epochs", "val_", "test_", "gap")
+_LAST = ("val_rank", "test_rank", "best_epoch", "train_val_gap")
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of text.
@@ -41,6 +45,15 @@ def readable(frame: pd.DataFrame) -> list[Column]:
     """
     columns = [_column(frame, name) for name in frame.columns if name != "gap_se"]
     return [column for column in columns if any(column.cells)]
+
+
+def priority(column: Column) -> int:
+    """How soon a person wants to see a column, 0 first: scores, then the parameters that differ between trials."""
+    if column.name in _LAST:
+        return 4
+    if column.name.startswith("params_"):
+        return 1 if column.varies else 3
+    return 0 if column.name.startswith(_FIRST) and not column.name.endswith("_loss") else 2
 
 
 def _column(frame: pd.DataFrame, name: str) -> Column:

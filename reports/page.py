@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.canvas import Chart
-from reports.columns import readable
+from reports.columns import priority, readable
 from reports.contents import Contents, contents
 from reports.files import replace
 from reports.sections import Section
@@ -84,7 +84,7 @@ def _versions(path: Path) -> Mapping[str, str] | None:
 
 
 def _board(frame: pd.DataFrame) -> Mapping[str, Any]:
-    columns = readable(frame)
+    columns = sorted(readable(frame), key=priority)
     cells = zip(*(column.cells for column in columns), strict=True)
     return {"columns": columns, "rows": list(zip(frame["state"], cells, strict=True))}
 

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.columns import Column, readable
+from reports.columns import Column, priority, readable
 from reports.errors import ReportError
 from reports.files import replace
 from reports.markdown import table
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 # What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), its full-width forms included.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-FIRST = ("rank", "study", "trial", "state", "epochs", "val_", "test_", "gap")
-LAST = ("val_rank", "test_rank", "best_epoch", "train_val_gap")
 STYLES = {"pruned": "dim", "failed": "red", "retrained": "bold cyan"}
 WIDEST = 24
 GUTTER = 2
@@ -67,8 +65,8 @@ def to_parquet(frame: pd.DataFrame, path: Path) -> None:
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """A leaderboard as a table in Markdown: every column that holds anything."""
-    columns = readable(frame)
+    """A leaderboard as a table in Markdown: every column that holds anything, what tells most first."""
+    columns = sorted(readable(frame), key=priority)
     rows = zip(*(column.cells for column in columns), strict=True)
     text = [not column.is_number for column in columns]
     return table([column.header for column in columns], rows, names=text) + "\n"
@@ -180,7 +178,7 @@ def _padded(column: Column) -> list[str]:
 
 def _fitting(columns: list[Column], width: int) -> list[Column]:
     kept: list[Column] = []
-    for column in sorted(columns, key=_priority):
+    for column in sorted(columns, key=priority):
         width -= _width(column) + (GUTTER if kept else 0)
         if width < 0:
             break
@@ -200,11 +198,3 @@ def _header_lines(column: Column) -> list[str]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def _priority(column: Column) -> int:
-    if column.name in LAST:
-        return 4
-    if column.name.startswith("params_"):
-        return 1 if column.varies else 3
-    return 0 if column.name.startswith(FIRST) and not column.name.endswith("_loss") else 2
