@@ -35,6 +35,12 @@ class Errand:
     failed: str = ""
     tries: int = 0
 
+    def epoch_done(self, event: EpochDone) -> None:
+        """Take an epoch in; those after it were of a worker whose checkpoints are lost."""
+        self.epochs = {epoch: known for epoch, known in self.epochs.items() if epoch < event.epoch}
+        self.epochs[event.epoch] = event
+        self.tries = 1
+
     def told(self) -> dict[str, object]:
         """What a display says of it beside the epoch."""
         if not isinstance(self.job, TrainJob):
@@ -101,8 +107,7 @@ class _Round:
         self._heard[slot] = time.monotonic()
         match event:
             case EpochDone() if slot in self._busy:
-                self._busy[slot].epochs[event.epoch] = event
-                self._busy[slot].tries = 1
+                self._busy[slot].epoch_done(event)
                 self._observe("epoch", worker=slot, epoch=event.epoch, **self._busy[slot].told())
             case JobDone() if slot in self._busy:
                 self._busy.pop(slot).done = event

@@ -17,6 +17,7 @@ class Flight:
         record: What the store holds of it, or will hold with the next save.
         unsaved: Epochs that the store doesn't have yet, with the monitor's values.
         deaths: How many workers died over it since its last epoch, in this run.
+        epoch_seconds: What its last epoch took, in this run.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class Flight:
         self.record = record
         self.unsaved: dict[int, float] = {}
         self.deaths = 0
+        self.epoch_seconds = 0.0
         self._monitor = monitor
         self._direction = direction
         self._early_stopping = early_stopping
@@ -41,11 +43,18 @@ class Flight:
         return self._early_stopping is not None and self._early_stopping.stopped(self._progress.history) is not None
 
     def epoch_done(self, event: EpochDone) -> bool:
-        """Take an epoch in; False if it was known (a worker died and its successor repeated it)."""
-        if event.epoch != self.epochs + 1:
+        """Take an epoch in; False if it was known (a worker died and its successor repeated it).
+
+        A worker that lacks the checkpoint trains known epochs anew. Where its numbers are others (another device, a
+        `fit` that draws its own), they take the place of those that were known: its weights come from them.
+        """
+        known = event.epoch <= self.epochs
+        if event.epoch > self.epochs + 1 or (known and self._progress.at(event.epoch) == event.metrics):
             return False
-        seconds = max(0.0, event.seconds - self._progress.seconds)
-        self._progress = self._progress.after(event.metrics, self._monitor, self._direction, seconds)
+        if known:
+            self._progress = self._progress.before(event.epoch, self._monitor, self._direction)
+        self.epoch_seconds = max(0.0, event.seconds - self._progress.seconds)
+        self._progress = self._progress.after(event.metrics, self._monitor, self._direction, self.epoch_seconds)
         self.unsaved[event.epoch] = event.metrics[self._monitor]
         self.deaths = 0
         self._update(state="running")

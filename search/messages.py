@@ -64,7 +64,7 @@ class Task(_Message):
         folder: Where its checkpoints are.
         params: The plan's training section, overruled by the values drawn for the trial.
         seed: Its weights, shuffles and dropout masks follow from this and the epoch.
-        known_epochs: Epochs that the supervisor has recorded; later ones of a checkpoint are reported again.
+        known_epochs: Epochs that the supervisor has recorded.
         seeds: Trainings whose mean is the trial, the first with `seed`, the others with seeds that follow from it.
         record: Steps from one that is recorded to the next; 0 for no recording.
         reduced_after: Epochs after which the learning rate is reduced where no validation says so.
@@ -83,6 +83,13 @@ class Task(_Message):
     def each_seed(self) -> list[int]:
         """The seed of each training."""
         return repeated(self.seed, self.seeds)
+
+    def untold(self, epochs: int) -> range:
+        """The epochs of a checkpoint that are reported: those that the supervisor hasn't recorded.
+
+        All, where it has recorded more than there are: they were trained elsewhere, and these may be others.
+        """
+        return range(1 if epochs < self.known_epochs else self.known_epochs + 1, epochs + 1)
 
     @property
     def identity(self) -> str:

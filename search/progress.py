@@ -31,6 +31,14 @@ class Progress:
         best = best_epoch(history[monitor], direction) if monitor in history else self.epoch + 1
         return Progress(self.epoch + 1, history, best, self.seconds + seconds)
 
+    def before(self, epoch: int, monitor: str, direction: Direction) -> Progress:
+        """The trial as it stood before a completed epoch, each having taken as long as the others."""
+        if epoch == 1:
+            return Progress()
+        history = {name: values[: epoch - 1] for name, values in self.history.items()}
+        best = best_epoch(history[monitor], direction) if monitor in history else epoch - 1
+        return Progress(epoch - 1, history, best, self.seconds * (epoch - 1) / self.epoch)
+
     def at(self, epoch: int | None) -> dict[str, float]:
         """Every metric at a completed epoch; empty for None."""
         if epoch is None:

@@ -7,12 +7,12 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
 from reports.words import counted
 from search.agenda import Agenda, Rule
+from search.desk import Desk
 from search.devices import memory_bytes
 from search.errors import Interrupted, SearchError
 from search.flight import Flight
@@ -38,24 +38,6 @@ _PAUSE_SECONDS = 5.0  # beyond the epoch under way, until a worker that doesn't 
 Observe = Callable[..., None]
 
 
-@dataclass
-class _Desk:
-    """What a worker is busy with."""
-
-    job: TrainJob | None = None
-    steps: list[Step] = field(default_factory=list)  # of this job's trials
-    given: float = 0.0
-    heard: float = field(default_factory=time.monotonic)
-    epochs: int = 0  # of this job, all its trials together
-    makes_program: bool = False  # this job does
-    traces: set[str] = field(default_factory=set)  # that it has made
-    cohort: int = 1  # trials that it takes together
-    ready: bool = False
-    failed_starts: int = 0  # in a row, of this slot's workers
-    hung: bool = False
-    tainted: bool = False  # an exception may have left anything behind in the process
-
-
 class Supervisor:
     """Runs one search until its limits are reached or `stop` is set."""
 
@@ -78,7 +60,7 @@ class Supervisor:
         self._stop = stop
         self._observe = observe
         self._agenda = Agenda(logbook, plan, rule, proposer, recipe)
-        self._desks = {slot: _Desk() for slot in pool.slots}
+        self._desks = {slot: Desk() for slot in pool.slots}
         self._epoch_seconds: deque[float] = deque(maxlen=50)
         self._memory_limit = int(memory_bytes() * _MEMORY_SHARE / len(pool))
         self._program_seconds: deque[float] = deque([_PROGRAM_SECONDS], maxlen=20)
@@ -87,6 +69,7 @@ class Supervisor:
         self._failures: list[str] = []  # since a job brought something
         self._failed_jobs = 0
         self._notes: set[str] = set()  # that workers told
+        self._pausing = False
         self._began = self._flushed = time.monotonic()
 
     def run(self) -> None:
@@ -148,7 +131,7 @@ class Supervisor:
         now = time.monotonic()
         return now - self._waiting_since.setdefault(number, now) < seconds
 
-    def _seconds_left(self, desk: _Desk) -> float:
+    def _seconds_left(self, desk: Desk) -> float:
         """About how long a worker will still be busy."""
         if desk.job is None:
             return 0.0
@@ -212,13 +195,12 @@ class Supervisor:
             case Died():
                 self._worker_died(slot, desk, event)
 
-    def _epoch_done(self, slot: int, desk: _Desk, event: EpochDone) -> None:
+    def _epoch_done(self, slot: int, desk: Desk, event: EpochDone) -> None:
         if desk.job is None or event.epoch > desk.job.to_epoch:
             return  # a checkpoint from before a kill that goes beyond what the store knows; it will be promoted again
         flight = self._logbook.flights[event.trial]
-        before = flight.record.seconds
         if flight.epoch_done(event):
-            self._learn_times(desk, (flight.record.seconds - before) * len(desk.steps))
+            self._learn_times(desk, flight.epoch_seconds * len(desk.steps))
             desk.epochs += 1
             value = flight.unsaved[event.epoch]
             self._observe(
@@ -230,7 +212,7 @@ class Supervisor:
                 best=flight.record.value,
             )
 
-    def _learn_times(self, desk: _Desk, seconds: float) -> None:
+    def _learn_times(self, desk: Desk, seconds: float) -> None:
         """What an epoch of a whole cohort takes, and what making a program does: beyond an epoch of the same network.
 
         The typical epoch won't do: a large network's takes a multiple of it.
@@ -243,11 +225,15 @@ class Supervisor:
         if structure in self._first_epochs:
             self._program_seconds.append(max(0.0, self._first_epochs.pop(structure) - seconds))
 
-    def _job_done(self, desk: _Desk, event: JobDone) -> None:
-        flights, steps = self._logbook.flights, [step for step in desk.steps if step.number in self._logbook.flights]
+    def _job_done(self, desk: Desk, event: JobDone) -> None:
+        flights = self._logbook.flights
+        if desk.epochs == 0 and not self._pausing:  # else such a job would be given again for ever
+            for step in self._unarrived(desk):
+                self._trial_failed(step.number, f"its worker ended the job without training to epoch {step.to_epoch}")
+        steps = [step for step in desk.steps if step.number in flights]
         self._count_failures(desk, some_left=bool(steps))
+        self._agenda.again(self._unarrived(desk))
         desk.job, desk.steps = None, []
-        self._agenda.again([step for step in steps if not _arrived(flights[step.number], step)])
         if len(steps) > 1:
             self._logbook.save_epochs()  # of all before one arrives: killed in between, a search goes on as it would
         for step in steps:
@@ -272,14 +258,20 @@ class Supervisor:
         self._logbook.save(flight)
         self._observe("rung", trial=number, epoch=flight.epochs, value=value, state=flight.record.state)
 
-    def _trial_failed(self, number: int, reason: str, details: str) -> None:
+    def _unarrived(self, desk: Desk) -> list[Step]:
+        """What a job has left to do."""
+        flights = self._logbook.flights
+        steps = [step for step in desk.steps if step.number in flights]
+        return [step for step in steps if not _arrived(flights[step.number], step)]
+
+    def _trial_failed(self, number: int, reason: str, details: str = "") -> None:
         flight = self._logbook.flights[number]
         self._rule.fail(number)
         self._logbook.fail(flight, reason, details)
         self._observe("failed", trial=number, reason=reason, details=details)
         self._failures.append(reason)
 
-    def _count_failures(self, desk: _Desk, *, some_left: bool) -> None:
+    def _count_failures(self, desk: Desk, *, some_left: bool) -> None:
         """End a search in which nothing works: one job after the other of which no trial is left."""
         if some_left:
             self._failures, self._failed_jobs = [], 0
@@ -289,7 +281,7 @@ class Supervisor:
             failures = f"{len(self._failures)} trials failed one after the other"
             raise SearchError(f"{failures}; the last: {self._failures[-1]}", exit_code=1)
 
-    def _worker_died(self, slot: int, desk: _Desk, event: Died) -> None:
+    def _worker_died(self, slot: int, desk: Desk, event: Died) -> None:
         reason = f"no progress for {_seconds(self._patience(desk))}" if desk.hung else event.reason
         if not desk.ready and not (event.killed and desk.failed_starts < _RETRIES):
             raise SearchError(f"a worker can't start ({reason}):\n{event.last_words}", exit_code=3)
@@ -303,7 +295,7 @@ class Supervisor:
 
     def _recycle(self, slot: int) -> None:
         """Take a fresh process after an exception, or when one has grown too large."""
-        self._desks[slot] = _Desk()
+        self._desks[slot] = Desk()
         self._pool.replace(slot)
 
     def _survives(self, number: int, reason: str, details: str) -> bool:
@@ -329,7 +321,7 @@ class Supervisor:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         self._logbook.tell({"at": at, "elapsed": round(self._elapsed(), 1), "workers": workers})
 
-    def _doing(self, desk: _Desk) -> str:
+    def _doing(self, desk: Desk) -> str:
         if desk.job is None:
             return "idle" if desk.ready else "starting"
         numbers = [step.number for step in desk.steps if step.number in self._logbook.flights]
@@ -347,13 +339,14 @@ class Supervisor:
                 desk.hung = True
                 self._pool.kill(slot)
 
-    def _patience(self, desk: _Desk) -> float:
+    def _patience(self, desk: Desk) -> float:
         if desk.epochs == 0:
             return _STARTING_SECONDS
         return max(_PATIENCE_SECONDS, 10 * _typical(self._epoch_seconds))
 
     def _pause(self) -> None:
         """Let every worker finish its epoch, and keep what they report; kill those that take too long."""
+        self._pausing = True
         self._pool.pause()
         longest = max(self._epoch_seconds, default=0.0) + max(self._program_seconds)
         deadline = time.monotonic() + longest + _PAUSE_SECONDS

@@ -222,7 +222,7 @@ class KerasTrainer:
         member, state = Member(task, checkpoints, to_epoch, self._workload.early_stopping), None
         if (found := member.checkpoints.load()) is not None:
             member.progress, state = found
-            for epoch in range(task.known_epochs + 1, member.epoch):
+            for epoch in task.untold(member.progress.epoch):
                 report(member.told(epoch))
         for place, seed in enumerate(task.each_seed):
             if state is None:

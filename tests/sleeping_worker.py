@@ -1,7 +1,8 @@
 """A worker that sleeps instead of training: real processes, real checkpoints, no Keras.
 
 A trial's accuracy after an epoch follows from its learning rate and its seed alone. The environment may say
-how long an epoch takes (SLEEP_SECONDS), how many trials it takes together (COHORT), which trial misbehaves,
+how long an epoch takes (SLEEP_SECONDS), how many trials it takes together (COHORT), on which device it is, as all
+numbers depend on it (DEVICE), which trial misbehaves,
 and how (MISBEHAVE, "number:epoch:how"; "retrained:epoch:how"; "start:how"), and where to note every epoch that is
 begun (EPOCHS).
 """
@@ -26,6 +27,7 @@ from search.worker import serve
 
 SECONDS = float(os.environ.get("PYTHON_SLEEP_SECONDS", "0"))
 COHORT = int(os.environ.get("PYTHON_COHORT", "1"))
+DEVICE = int(os.environ.get("PYTHON_DEVICE", "0"))
 MISBEHAVE = os.environ.get("PYTHON_MISBEHAVE", "")
 EPOCHS = os.environ.get("PYTHON_EPOCHS")
 
@@ -33,7 +35,7 @@ EPOCHS = os.environ.get("PYTHON_EPOCHS")
 def accuracy(params, seed, epoch):
     """Between 0 and 1: better near a learning rate of 0.01, rising with epochs, a little noise by seed."""
     distance = abs(math.log10(params["learning_rate"]) + 2)
-    noise = np.random.default_rng([seed, epoch]).normal(0, 0.002)
+    noise = np.random.default_rng([seed, epoch, DEVICE]).normal(0, 0.002)
     return float(np.clip(0.95 - 0.2 * distance - 0.5 * math.exp(-epoch / 4) + noise, 0, 1))
 
 
@@ -44,6 +46,8 @@ class SleepingTrainer:
 
     def train(self, job, report, paused):
         """Like the trainers that take cohorts: all trials of the job train their next epoch, then all the next."""
+        if f"{job.tasks[0].trial}:idle" == MISBEHAVE:
+            return JobDone(weights=1000)
         members = [Member(self.workload, self.blobs, job, task, report) for task in job.tasks]
         while any(member.going for member in members) and not paused():
             going = [member for member in members if member.going]
@@ -81,7 +85,7 @@ class Member:
         found = self.checkpoints.load()
         self.progress = found[0] if found else Progress()
         self.failed = False
-        for epoch in range(task.known_epochs + 1, self.progress.epoch + 1):
+        for epoch in task.untold(self.progress.epoch):
             metrics = self.progress.at(epoch)
             report(EpochDone(trial=task.trial, epoch=epoch, metrics=metrics, seconds=1.0 * epoch))
 

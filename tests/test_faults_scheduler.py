@@ -100,7 +100,7 @@ class Workers:
         assert not {task.trial for other in self.jobs.values() for task in other.tasks} & set(trials)
         self.jobs[slot] = job
         for task in job.tasks:
-            for epoch in range(task.known_epochs + 1, self.world.epochs[task.trial] + 1):
+            for epoch in task.untold(self.world.epochs[task.trial]):
                 self._tell(slot, task.trial, epoch)
 
     def pause(self):

@@ -1,7 +1,7 @@
 """Trials that end by themselves, and the search around them."""
 
 import pytest
-from running import STUDY, make_study, outcome, run
+from running import STUDY, make_study, outcome, run, stored
 
 from search.errors import Interrupted
 from search.explain import explanation
@@ -76,6 +76,27 @@ def test_an_interrupted_search_ends_as_the_undisturbed_one(undisturbed, tmp_path
     with pytest.raises(Interrupted):
         run(path, tmp_path / "runs", observe=interrupt, stop=stop)
     assert outcome(run(path, tmp_path / "runs")) == outcome(undisturbed)
+
+
+def test_a_trial_that_another_device_trains_anew_is_told_as_that_trained_it(tmp_path, monkeypatch):
+    """Its checkpoint is lost; what the store has of it belongs to weights that are gone."""
+    overrides, stop = ("hyperband.mode=none", "budget.trials=3", "early_stopping.patience=2"), StopRequest()
+
+    def interrupt(kind, **fields):
+        if kind == "epoch" and (fields["trial"], fields["epoch"]) == (1, 10):
+            stop.set()
+
+    path, out = early_study(tmp_path), tmp_path / "runs"
+    with pytest.raises(Interrupted):
+        run(path, out, *overrides, observe=interrupt, stop=stop)
+    before = stored(out).trials[1].history["val_accuracy"]
+    for checkpoint in (out / "tiny/trials").glob("00001/epoch-*"):
+        checkpoint.unlink()
+    monkeypatch.setenv("PYTHON_DEVICE", "1")
+    record = run(path, out, *overrides)
+    assert not set(before) & set(record.trials[1].history["val_accuracy"])
+    assert all(trial.reason == f"early stopping at epoch {trial.epochs}" for trial in record.trials)
+    assert all(trial.test.gap == pytest.approx(0.01, abs=1e-6) for trial in record.trials)
 
 
 @pytest.mark.parametrize("mode", ["none", pytest.param("stop", marks=pytest.mark.slow)])

@@ -109,6 +109,13 @@ def test_a_trial_whose_workers_keep_dying_fails_with_the_reason(tmp_path, monkey
     assert len([trial for trial in record.trials if trial.state != "failed"]) == 11
 
 
+def test_a_trial_whose_jobs_end_without_an_epoch_fails_and_the_others_go_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "1:idle")
+    record = run(make_study(tmp_path), tmp_path / "runs", "budget.trials=3")
+    assert record.trials[1].reason == "its worker ended the job without training to epoch 1"
+    assert [trial.number for trial in record.trials if trial.state == "failed"] == [1]
+
+
 def test_a_worker_that_exits_without_a_result_is_replaced(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHON_MISBEHAVE", "1:1:exit")
     monkeypatch.setenv("PYTHON_MISBEHAVE_MARK", str(tmp_path / "mark"))
