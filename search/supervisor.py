@@ -178,6 +178,8 @@ class Supervisor:
                 self._observe("worker", worker=slot, **event.model_dump(exclude={"type"}))
                 if event.warning:
                     self._observe("message", text=f"worker {slot}: {event.warning}")
+            case EpochDone() | TrialFailed() if event.trial not in self._logbook.flights:
+                pass  # it has failed already: tried again with others of its cohort
             case EpochDone():
                 self._epoch_done(slot, desk, event)
             case TrialFailed():

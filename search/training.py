@@ -148,10 +148,17 @@ class KerasTrainer:
         """Train a cohort; after an error each of its trials by itself, from its checkpoint: one may be at fault.
 
         Where memory is what was wanting, a fourth of the cohort at a time, and none that is larger from then on; the
-        seeds of a trial take turns where they must.
+        seeds of a trial take turns where they must. Trials that have failed by then are out.
         """
+        failed: set[int] = set()
+
+        def told(event: EpochDone | TrialFailed) -> None:
+            if isinstance(event, TrialFailed):
+                failed.add(event.trial)
+            report(event)
+
         try:
-            self._train_cohort(self._machine(job.structure, tasks[0]), job, tasks, report, paused)
+            self._train_cohort(self._machine(job.structure, tasks[0]), job, tasks, told, paused)
         except Unusable:
             raise
         except Exception as problem:
@@ -159,8 +166,10 @@ class KerasTrainer:
                 raise  # a full disk is no trial's fault
             self._machines.pop(job.structure, None)
             size = self._next_size(tasks, problem)
+            tasks = [task for task in tasks if task.trial not in failed]
             if size == 0:
-                report(_failure(tasks[0], problem))
+                for task in tasks:
+                    report(_failure(task, problem))
                 return
         else:
             return

@@ -110,7 +110,8 @@ class Member:
             metrics |= {"val_accuracy": value, "val_loss": 1 - value}
         if f"{trial}:{epoch}:raise" == MISBEHAVE or MISBEHAVE == "all:raise":
             self.failed = True
-            self.report(TrialFailed(trial=trial, reason="ValueError: told to", details="a traceback"))
+            for _ in range(2):  # the supervisor ignores the second
+                self.report(TrialFailed(trial=trial, reason="ValueError: told to", details="a traceback"))
             return
         before = self.progress.best_epoch
         self.progress = self.progress.after(metrics, self.workload.monitor, self.workload.direction, 1.0)

@@ -126,6 +126,22 @@ def test_a_trial_that_diverges_fails_and_leaves_its_cohort_as_it_is(blobs):
         assert_equal([e.metrics for e in events if e.trial == 10 + trial], whole[trial])
 
 
+def test_a_trial_that_has_diverged_is_not_tried_again_when_its_cohort_runs_into_an_error(blobs, monkeypatch):
+    trials, trainer = cohort_of(1, 2, 3), make_trainer(blobs)
+    trials[2]["learning_rate"] = 1e30
+    epoch = trainer._epoch
+
+    def broken(machine, cohort, members, data):
+        if len(members) > 1 and members[1].failed:
+            raise RuntimeError("the device is lost")
+        return epoch(machine, cohort, members, data)
+
+    monkeypatch.setattr(trainer, "_epoch", broken)
+    events = cohort_events(trainer, 3, trials)
+    assert [event.trial for event in events if isinstance(event, TrialFailed)] == [2]
+    assert {(event.trial, event.epoch) for event in events if event.trial != 2} >= {(1, 3), (3, 3)}
+
+
 def test_a_trial_that_cannot_begin_fails_and_its_cohort_trains_without_it(trainer):
     trials = cohort_of(1, 2, 3)
     trials[2]["dropout"] = 1.5
