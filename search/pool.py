@@ -26,6 +26,8 @@ from search.messages import EVENTS, Event, Pause, Workload
 KERAS_WORKER = (sys.executable, "-m", "search.worker")
 _STOP_SECONDS = 1.0  # what workers did is kept already; this is for their own tidying up
 
+_LISTEN_SECONDS = 1.0  # that a worker is heard after its end: its last words are in the line
+
 
 @dataclass(frozen=True)
 class Died:
@@ -76,7 +78,9 @@ class SubprocessWorker:
             )
         self._oom_kills = oom_kills()
         self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._listener.start()
+        self._watcher.start()
 
     @property
     def pid(self) -> int:
@@ -92,19 +96,17 @@ class SubprocessWorker:
 
     def kill(self) -> None:
         """End it and what it started."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # none is left, or, as macOS says, only its remains
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self, seconds: float) -> None:
         """Close the line, wait, then kill."""
         with suppress(BrokenPipeError):
             _opened(self._process.stdin).close()
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        self._watcher.join(seconds)
+        if self._watcher.is_alive():
             self.kill()
-            self._process.wait()
-        self._listener.join()
+            self._watcher.join()
 
     def _listen(self) -> None:
         with _opened(self._process.stdout) as lines:
@@ -113,7 +115,12 @@ class SubprocessWorker:
                     self._post(EVENTS.validate_json(line))
                 except ValidationError:
                     self.kill()
+
+    def _watch(self) -> None:
+        """Post the end of the process; that of the line may be far off: what it forked holds it as well."""
         code = self._process.wait()
+        self.kill()
+        self._listener.join(_LISTEN_SECONDS)
         reason = _exit_reason(code)
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
             reason += "; memory ran out"

@@ -1,0 +1,73 @@
+"""Workers as processes: what they leave behind, and what is heard of their end."""
+
+import os
+import queue
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from killing import kill, wait_for
+
+from search.messages import Ready
+from search.pool import Died, SubprocessWorker
+
+READY = Ready(backend="none", devices=[], versions={}, seconds=0.0)
+FORKS = """
+import os, signal, sys, time
+if not (child := os.fork()):
+    exec(sys.argv[1])
+    time.sleep(1e6)
+print(child, file=sys.stderr, flush=True)
+print(sys.argv[3], flush=True)
+exec(sys.argv[2])
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts a worker that forks; the worker, what it posts, and the process that it forked."""
+    started = []
+
+    def start(then, child="pass"):
+        posted = queue.Queue()
+        command = (sys.executable, "-c", FORKS, child, then, READY.model_dump_json())
+        worker = SubprocessWorker(posted.put, command, os.environ, tmp_path / "log.txt")
+        assert posted.get(timeout=30) == READY
+        child = int((tmp_path / "log.txt").read_text())
+        started.append((worker, child))
+        return worker, posted, child
+
+    yield start
+    for worker, child in started:
+        worker.close(0)
+        kill(child)
+
+
+def gone(pid):
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+def test_a_worker_that_is_killed_is_missed_though_what_it_forked_lives_on(start):
+    _, posted, child = start("os.kill(os.getpid(), signal.SIGKILL)")
+    assert posted.get(timeout=30).reason == "SIGKILL"
+    wait_for(lambda: gone(child), "the death of the forked process")
+
+
+def test_a_worker_that_ends_takes_with_it_what_it_forked(start):
+    worker, posted, child = start("sys.stdin.read()")
+    worker.close(30.0)
+    assert posted.get(timeout=30) == Died("exit 0 without a result", str(child))
+    wait_for(lambda: gone(child), "the death of the forked process")
+
+
+def test_nobody_waits_for_a_process_that_has_left_its_worker(start):
+    worker, posted, child = start("sys.stdin.read()", child="os.setsid()")
+    began = time.monotonic()
+    worker.close(30.0)
+    assert isinstance(posted.get(timeout=0), Died)
+    assert time.monotonic() - began < 10
+    assert not gone(child)
