@@ -221,6 +221,7 @@ def impatient(monkeypatch):
     """Workers are killed after three seconds without a sign of life."""
     monkeypatch.setattr(supervisor, "_PATIENCE_SECONDS", 3.0)
     monkeypatch.setattr(supervisor, "_STARTING_SECONDS", 3.0)
+    monkeypatch.setattr(supervisor, "_FIRST_SECONDS", 3.0)
     monkeypatch.setattr(errands, "_SILENT_SECONDS", 3.0)
 
 

@@ -326,6 +326,22 @@ def test_a_large_network_s_first_epoch_is_not_taken_for_the_making_of_its_progra
     assert len(search._program_seconds) == 2
 
 
+def test_a_worker_may_be_silent_for_ten_epochs_of_the_network_that_it_trains(make_desk):
+    """However quick all the others are."""
+    desk, stop = make_desk("a", SPACE), StopRequest()
+    parts = desk.logbook, desk.plan, desk.rule, desk.proposer, desk.recipe, Puppets(stop), stop
+    search = supervisor.Supervisor(*parts, lambda kind, **about: None)
+    search._epoch_seconds.extend([30.0] * 50)
+    worker = search._desks[0]
+    assert search._patience(worker) == 3600
+    search._handle(0, Ready(backend="none", devices=[], versions={}, seconds=0.0))
+    search._give(0, [Step(search._agenda.next(1, lambda number: False, ahead=1)[0].number, 0, 3)])
+    assert search._patience(worker) == 24 * 3600
+    for epoch, seconds, patience in ((1, 450.0, 4500.0), (2, 470.0, 300.0)):
+        search._handle(0, EpochDone(trial=0, epoch=epoch, metrics={"val_accuracy": 0.5}, seconds=seconds))
+        assert search._patience(worker) == patience
+
+
 @pytest.mark.parametrize(("seconds", "second"), [(60.0, 2), (0.0, 1)])
 def test_a_trial_waits_for_the_worker_that_has_its_program_no_longer_than_making_it_takes(
     make_desk, monkeypatch, seconds, second
