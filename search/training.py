@@ -7,7 +7,6 @@ import math
 import sys
 import tempfile
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from search.balance import class_weights
 from search.blobs import Blobs, open_blobs
 from search.checkpoints import Checkpoints
 from search.errors import SearchError, Unusable
+from search.failures import ends_search, failure
 from search.losses import make_loss
 from search.machines import Kinship, Machine, Machines
 from search.members import Member, by_member, mean, part
@@ -63,8 +63,6 @@ if TYPE_CHECKING:
     from search.hypermodels import Hypermodels
     from search.own_fit import OwnFit
 
-_ENVIRONMENT = 3  # exit code of what isn't the study's fault
-
 Report = Callable[[EpochDone | TrialFailed], None]
 Data = tuple[DeviceArrays, DeviceArrays | None]  # to train on, and to validate by
 
@@ -99,10 +97,10 @@ class KerasTrainer:
         while left and not paused():
             try:
                 machine = self._machine(job.structure, left[0])
-            except Unusable:
-                raise
             except Exception as problem:
-                report(_failure(left.popleft(), problem))
+                if ends_search(problem):
+                    raise
+                report(failure(left.popleft(), problem))
                 continue
             weights = machine.weight_count
             room = 1 if left[0].record else max(1, min(self._most, machine.program.capacity) // left[0].seeds)
@@ -159,17 +157,15 @@ class KerasTrainer:
 
         try:
             self._train_cohort(self._machine(job.structure, tasks[0]), job, tasks, told, paused)
-        except Unusable:
-            raise
         except Exception as problem:
-            if isinstance(problem, SearchError) and problem.exit_code == _ENVIRONMENT:
-                raise  # a full disk is no trial's fault
+            if ends_search(problem):
+                raise
             self._machines.pop(job.structure, None)
             size = self._next_size(tasks, problem)
             tasks = [task for task in tasks if task.trial not in failed]
             if size == 0:
                 for task in tasks:
-                    report(_failure(task, problem))
+                    report(failure(task, problem))
                 return
         else:
             return
@@ -312,7 +308,10 @@ class KerasTrainer:
 
     def _array(self, key: str) -> NDArray[Any]:
         if key not in self._arrays:
-            self._arrays[key] = self._blobs.array(key)
+            try:
+                self._arrays[key] = self._blobs.array(key)
+            except KeyError:
+                raise SearchError(f"{key}: gone from the study's folder; run it again", exit_code=3) from None
         return self._arrays[key]
 
     def _machine(self, structure: str, task: Task) -> Machine:
@@ -388,12 +387,3 @@ class KerasTrainer:
 
 def _prefixed(prefix: str, logs: dict[str, float]) -> dict[str, float]:
     return {f"{prefix}{name}": value for name, value in logs.items()}
-
-
-def _failure(task: Task, problem: Exception) -> TrialFailed:
-    return TrialFailed(trial=task.trial, reason=_in_a_line(problem), details=traceback.format_exc())
-
-
-def _in_a_line(problem: Exception) -> str:
-    lines = str(problem).strip().splitlines() or ["no message"]
-    return (lines[0] if isinstance(problem, SearchError) else f"{type(problem).__name__}: {lines[0]}")[:300]

@@ -364,6 +364,13 @@ def test_a_model_that_cannot_be_built_fails_its_trial_alone(trainer):
     assert len(train(trainer, 1, trial=1)) == 1
 
 
+def test_data_that_is_gone_is_no_trials_fault(trainer, blobs):
+    blobs.delete("data")
+    with pytest.raises(SearchError, match=r"data/x_train\.npy: gone from the study's folder") as caught:
+        train(trainer, 1)
+    assert caught.value.exit_code == 3
+
+
 def test_data_too_large_for_the_device_is_trained_by_fit(blobs):
     trainer = make_trainer(blobs, resident_bytes=10)
     assert_equal(train(trainer, 2), train(make_trainer(blobs), 2, trial=1))
