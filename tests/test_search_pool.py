@@ -2,11 +2,13 @@
 
 import os
 import queue
+import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from killing import kill, wait_for
 
@@ -62,6 +64,14 @@ def test_a_worker_that_ends_takes_with_it_what_it_forked(start):
     worker.close(30.0)
     assert posted.get(timeout=30) == Died("exit 0 without a result", str(child))
     wait_for(lambda: gone(child), "the death of the forked process")
+
+
+def test_a_worker_s_memory_is_its_own_however_large_its_supervisor_is():
+    """Else each that is replaced would be recycled after every job."""
+    supervisor = np.ones(400_000_000, np.uint8)
+    command = (sys.executable, "-c", "from search.worker import _peak_memory; print(_peak_memory())")
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert 10_000_000 < int(told.stdout) < supervisor.nbytes
 
 
 def test_nobody_waits_for_a_process_that_has_left_its_worker(start):
