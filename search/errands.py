@@ -133,5 +133,5 @@ class _Round:
             if self._waiting[0].tries >= _TRIES:
                 raise SearchError(f"{_TRIES} workers died over one job ({death.reason})", exit_code=1)
         elif self._deaths[slot] >= _TRIES:
-            raise SearchError(f"a worker can't start ({death.reason}):\n{death.last_words}", exit_code=3)
+            raise SearchError(f"a worker can't start {death}", exit_code=3)
         self._pool.replace(slot)

@@ -19,10 +19,10 @@ from search.devices import (
     visible_gpus,
     worker_environment,
 )
-from search.errors import SearchError
+from search.errors import Interrupted, SearchError
 from search.messages import Refused, Workload
 from search.models import OF_HYPERMODELS, is_custom, is_width
-from search.pool import KERAS_WORKER, Pool, Post, SubprocessWorker, Worker
+from search.pool import KERAS_WORKER, Died, Pool, Post, SubprocessWorker, Worker
 from search.recipe import Recipe
 from search.signals import StopRequest
 from spaces import Space
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from studies.store import OpenStudy, Store
 
 _MEMORY_SHARE = 0.25  # of the machine's memory, that the resident data of all workers may take
+_TICK_SECONDS = 0.2
 
 # In a study's folder.
 _LOCK = ".lock"  # held by the run that may write there
@@ -132,7 +133,7 @@ def opened_job(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
             publish(splits, blobs)
             pool.brief(workload(loaded, splits, blobs, slots))
             if is_custom(loaded.space.model):
-                _refuse_unusable_model(pool)
+                _refuse_unusable_model(pool, stop)
             from studies.store import Store
 
             store = stack.enter_context(Store.open(options.store))
@@ -223,11 +224,15 @@ def _killed_if_refused(pool: Pool) -> Iterator[Pool]:
         raise
 
 
-def _refuse_unusable_model(pool: Pool) -> None:
+def _refuse_unusable_model(pool: Pool, stop: StopRequest) -> None:
     """Wait for a worker to say whether it could import the user's function, before anything is stored."""
-    event = pool.first_event()
+    while (event := pool.first_event(_TICK_SECONDS)) is None:
+        if stop.is_set():
+            raise Interrupted(stop.exit_code)
     if isinstance(event, Refused):
         raise SearchError(event.message)
+    if isinstance(event, Died) and not event.killed:
+        raise SearchError(f"a worker can't start {event}", exit_code=3)
 
 
 def make_recipe(loaded: LoadedStudy, backend: str = "tensorflow") -> Recipe:

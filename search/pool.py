@@ -43,6 +43,9 @@ class Died:
     last_words: str = ""
     killed: bool = False
 
+    def __str__(self) -> str:
+        return f"({self.reason}):\n{self.last_words}"
+
 
 Post = Callable[[Event | Died], None]
 
@@ -172,9 +175,12 @@ class Pool:
                     yield slot, event
                 item = self._inbox.get_nowait()
 
-    def first_event(self) -> Event | Died:
-        """Wait for the first event of all, and leave it to `events`."""
-        item = self._inbox.get()
+    def first_event(self, seconds: float) -> Event | Died | None:
+        """Wait for the first event of all, and leave it to `events`; None if there is none yet."""
+        try:
+            item = self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            return None
         self._inbox.put(item)
         return item[2]
 

@@ -1,5 +1,6 @@
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -158,6 +159,26 @@ def test_workers_that_cannot_start_end_the_run_with_their_last_words(tmp_path, m
     with pytest.raises(SearchError, match="no such library") as caught:
         run(make_study(tmp_path), tmp_path / "runs")
     assert caught.value.exit_code == 3
+
+
+OWN_MODEL = 'model = "their_module:build"\n[parameters]\nlearning_rate = { type = "float", low = 0.1, high = 0.2 }\n'
+
+
+def test_a_run_can_be_interrupted_while_workers_still_import_a_module_of_the_users(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "start:stop")
+    stop = StopRequest()
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(Interrupted):
+        run(make_study(tmp_path, space=OWN_MODEL), tmp_path / "runs", stop=stop)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_worker_that_ends_over_a_module_of_the_users_is_told_before_anything_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "start")
+    with pytest.raises(SearchError, match=r"a worker can't start \(exit 1\):\nno such library") as caught:
+        run(make_study(tmp_path, space=OWN_MODEL), tmp_path / "runs")
+    assert caught.value.exit_code == 3
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("change", ["hyperband.max_resource=27", "data.seed=5", "objective.monitor=val_loss"])
