@@ -131,7 +131,7 @@ class _Round:
         if slot in self._busy:
             self._waiting.appendleft(self._busy.pop(slot))
             if self._waiting[0].tries >= _TRIES:
-                raise SearchError(f"{_TRIES} workers died over one job ({death.reason})", exit_code=1)
+                raise SearchError(f"{_TRIES} workers died over one job {death}", exit_code=1)
         elif self._deaths[slot] >= _TRIES:
             raise SearchError(f"a worker can't start {death}", exit_code=3)
         self._pool.replace(slot)

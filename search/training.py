@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -36,7 +35,7 @@ from search.messages import (
     Workload,
 )
 from search.metrics import metrics_for, probabilities
-from search.models import build, export, is_custom, is_hypermodel
+from search.models import build, export, is_custom, is_hypermodel, keras_file
 from search.models.custom import import_function
 from search.models.fitness import NOT_FOR_OWN_FIT
 from search.programs import (
@@ -121,10 +120,7 @@ class KerasTrainer:
         """A trial's best weights as a `.keras` file of ordinary layers."""
         trained = self._with_best_weights(job).model
         model = export(self._workload.model, **self._shape(job.task), variable_model=trained)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.keras"
-            model.save(path)
-            self._blobs.put(job.output, path.read_bytes(), durable=True)
+        self._blobs.put(job.output, keras_file(model), durable=True)
         return JobDone(weights=model.count_params())
 
     def predict(self, job: PredictJob) -> JobDone:

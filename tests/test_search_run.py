@@ -161,6 +161,13 @@ def test_workers_that_cannot_start_end_the_run_with_their_last_words(tmp_path, m
     assert caught.value.exit_code == 3
 
 
+def test_workers_that_die_over_the_retraining_end_the_run_with_their_last_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "retrained:1:always-error")
+    short = ("budget.trials=1", "hyperband.max_resource=1")
+    with pytest.raises(SearchError, match=r"(?s)3 workers died over one job \(exit 1\):.*ZeroDivisionError"):
+        run(make_study(tmp_path), tmp_path / "runs", *short)
+
+
 OWN_MODEL = 'model = "their_module:build"\n[parameters]\nlearning_rate = { type = "float", low = 0.1, high = 0.2 }\n'
 
 

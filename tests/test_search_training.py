@@ -1,5 +1,7 @@
 """Training as a worker does it, with real Keras; the tests run under TensorFlow and under JAX."""
 
+import tempfile
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from trainers import PARAMS, ROWS, assert_equal, job_events, kept, make_blobs, m
 from search import training
 from search.errors import SearchError
 from search.messages import EvaluateJob, ExportJob, Task, TrainJob, TrialFailed
-from search.models import initialise
+from search.models import initialise, keras_file
 from search.programs.fit import FitProgram
 from studies.patience import EarlyStopping, Plateau
 
@@ -249,6 +251,13 @@ def test_the_exported_model_is_plain_keras_with_the_best_weights(trainer, blobs,
     accuracy = np.mean(np.argmax(model.predict(np.asarray(x), verbose=0), axis=1) == y)
     assert accuracy == pytest.approx(epochs[best - 1]["val_accuracy"])
     assert {type(layer).__module__.split(".")[0] for layer in model.layers} == {"keras"}
+
+
+def test_a_model_that_cannot_be_written_down_is_the_environment_s_fault(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
+    with pytest.raises(SearchError, match=r"temporary files can't be written \(No such file.*TMPDIR") as caught:
+        keras_file(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+    assert caught.value.exit_code == 3
 
 
 def test_training_and_validation_data_together_have_no_validation(trainer):

@@ -9,6 +9,7 @@ Example:
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,6 +230,22 @@ def export(
         model = build(name, params, *shape, plain, folder=folder, augments=False)
     copy_weights(variable_model, model)
     return model
+
+
+def keras_file(model: Any) -> bytes:
+    """A model as a `.keras` file.
+
+    Raises:
+        SearchError: There is no room for temporary files (exit code 3).
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            model.save(path)
+            return path.read_bytes()
+    except OSError as error:
+        law = "set TMPDIR to a folder that can"
+        raise SearchError(f"temporary files can't be written ({error.strerror or error}); {law}", 3) from error
 
 
 def _built(name: str, params: Params, task: Task, scalars: Scalars) -> Any:
