@@ -297,9 +297,9 @@ def _backend(name: str | None) -> str:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from search.output import Output
 
-    return Console(markup=False)  # what is in brackets is a user's, or an extra of pip's
+    return Output(markup=False)  # what is in brackets is a user's, or an extra of pip's
 
 
 def _print_json(*values: Any) -> None:

@@ -20,6 +20,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search.output import write_nowhere
+
 _REFRESHES_PER_SECOND = 8
 _QUIET_SECONDS = 30.0  # between two lines of a log while epochs are trained
 
@@ -132,7 +134,10 @@ class JsonLines(Silent):
     def __call__(self, kind: str, **fields: Any) -> None:
         """Write it down. A number that JSON doesn't have (NaN) is null."""
         clean = {name: _json_value(value) for name, value in fields.items()}
-        print(json.dumps({"event": kind, **clean}), file=self._stream, flush=True)
+        try:
+            print(json.dumps({"event": kind, **clean}), file=self._stream, flush=True)
+        except BrokenPipeError:
+            write_nowhere()
 
 
 class PlainLines(Silent):

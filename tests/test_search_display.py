@@ -1,6 +1,10 @@
 import io
 import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -61,6 +65,29 @@ def test_plain_lines_say_where_a_run_stands_when_nothing_else_was_said_for_long(
         "1 of 60 trials, 3 epochs, best 0.9500 (trial 0)",
         "1 of 60 trials, 5 epochs, best 0.9500 (trial 0), about 82 min left",
     ]
+
+
+TELLING = """
+import sys
+from test_search_display import tell
+from search.cli import _console
+from search.display import make_display
+for _ in range(3):
+    tell(make_display(_console(), quiet=False, as_json=sys.argv[1] == "json"))
+_console().print("the conclusion")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "lines"])
+def test_a_run_goes_on_when_nobody_reads_what_it_tells(form):
+    """As in `toprung run digits | head`: a night's search is worth more than its progress."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", TELLING, form]
+    paths = {"PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=os.environ | paths, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_live_display_has_a_bar_a_line_a_worker_and_the_best():
