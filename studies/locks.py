@@ -43,7 +43,8 @@ class FileLock:
         if self._descriptor is None:
             return
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            if self._still_there(self._descriptor):  # else it was deleted, and another holder's may lie there
+                self.path.unlink()
         os.close(self._descriptor)
         self._descriptor = None
 

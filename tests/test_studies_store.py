@@ -400,6 +400,17 @@ def test_patience_for_a_lock_ends(tmp_path):
         FileLock(tmp_path / "a.lock").take(0.05)
 
 
+def test_a_lock_whose_file_was_deleted_leaves_the_next_holder_s_alone(tmp_path):
+    path = tmp_path / "a.lock"
+    first = FileLock(path).take()
+    path.unlink()
+    with FileLock(path).take():
+        first.release()
+        with pytest.raises(Held):
+            FileLock(path).take()
+    assert not path.exists()
+
+
 @pytest.mark.slow
 def test_of_eight_first_starts_at_once_one_runs_and_seven_are_told_so(tmp_path):
     program = (
