@@ -80,4 +80,5 @@ def _best(one: dict[str, Any]) -> str:
 
 
 def _age(moment: str) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    """Either way: a clock that was set back would have a search that was killed run until it has caught up."""
+    return abs((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())

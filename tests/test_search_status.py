@@ -1,7 +1,9 @@
 """How a study stands, from its records."""
 
 import math
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from records import record, study
 
 from search.status import standing
@@ -17,6 +19,13 @@ def test_the_best_is_the_first_of_the_leaderboard():
     assert _best(trials) == (0, 0.9)
     assert _best(trials[1:]) == (1, 0.95)
     assert _best(trials[2:]) == (None, None)
+
+
+@pytest.mark.parametrize(("ago", "state"), [(1, "running"), (3600, "interrupted"), (-3600, "interrupted")])
+def test_a_search_runs_while_its_supervisor_has_just_said_so_whatever_became_of_the_clock(ago, state):
+    at = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
+    now = {"at": at, "elapsed": 1.0, "workers": ["worker 0: idle"]}
+    assert standing(study([], plan={"budget": {"trials": 9}}, state="searching"), now)["state"] == state
 
 
 def _best(trials):
