@@ -25,8 +25,8 @@ from search.messages import EVENTS, Event, Pause, Workload
 
 KERAS_WORKER = (sys.executable, "-m", "search.worker")
 _STOP_SECONDS = 1.0  # what workers did is kept already; this is for their own tidying up
-
-_LISTEN_SECONDS = 1.0  # that a worker is heard after its end: its last words are in the line
+_LISTEN_SECONDS = 1.0  # that a worker is heard after its end: what it said last is in the line
+_LAST_BYTES = 4000  # of its log
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ class SubprocessWorker:
 
     def _last_words(self) -> str:
         try:
-            end = self._log.read_bytes()[-4000:]
+            with self._log.open("rb") as log:
+                log.seek(max(0, self._log.stat().st_size - _LAST_BYTES))  # it may have grown for weeks
+                end = log.read()
         except OSError:  # a run that was refused has taken its folder away
             return ""
         return "\n".join(end.decode(errors="replace").strip().splitlines()[-15:])

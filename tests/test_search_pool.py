@@ -74,6 +74,19 @@ def test_a_worker_s_memory_is_its_own_however_large_its_supervisor_is():
     assert 10_000_000 < int(told.stdout) < supervisor.nbytes
 
 
+@pytest.mark.parametrize("size", [0, 10**12])
+def test_a_worker_s_last_words_are_the_end_of_its_log_however_large_that_is(tmp_path, size):
+    posted, log = queue.Queue(), tmp_path / "log.txt"
+    log.touch()
+    os.truncate(log, size)
+    command = (sys.executable, "-c", "import sys; sys.exit('no such library')")
+    worker = SubprocessWorker(posted.put, command, os.environ, log)
+    died = posted.get(timeout=30)
+    worker.close(0)
+    assert died.last_words.endswith("no such library")
+    assert len(died.last_words) <= 4000
+
+
 def test_nobody_waits_for_a_process_that_has_left_its_worker(start):
     worker, posted, child = start("sys.stdin.read()", child="os.setsid()")
     began = time.monotonic()
