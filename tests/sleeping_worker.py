@@ -1,10 +1,10 @@
 """A worker that sleeps instead of training: real processes, real checkpoints, no Keras.
 
 A trial's accuracy after an epoch follows from its learning rate and its seed alone. The environment may say
-how long an epoch takes (SLEEP_SECONDS), how many trials it takes together (COHORT), on which device it is, as all
-numbers depend on it (DEVICE), which trial misbehaves,
-and how (MISBEHAVE, "number:epoch:how"; "retrained:epoch:how"; "start:how"), and where to note every epoch that is
-begun (EPOCHS).
+how long an epoch takes (SLEEP_SECONDS), after which epoch nothing gets better (PEAK), how many trials it takes
+together (COHORT), on which device it is, as all numbers depend on it (DEVICE), which trial misbehaves, and how
+(MISBEHAVE, "number:epoch:how"; "retrained:epoch:how"; "all:epoch:how"; "start:how"), and where to note every epoch that
+is begun (EPOCHS).
 """
 
 import ctypes
@@ -26,6 +26,7 @@ from search.progress import Progress
 from search.worker import serve
 
 SECONDS = float(os.environ.get("PYTHON_SLEEP_SECONDS", "0"))
+PEAK = float(os.environ.get("PYTHON_PEAK", "inf"))
 COHORT = int(os.environ.get("PYTHON_COHORT", "1"))
 DEVICE = int(os.environ.get("PYTHON_DEVICE", "0"))
 MISBEHAVE = os.environ.get("PYTHON_MISBEHAVE", "")
@@ -34,6 +35,7 @@ EPOCHS = os.environ.get("PYTHON_EPOCHS")
 
 def accuracy(params, seed, epoch):
     """Between 0 and 1: better near a learning rate of 0.01, rising with epochs, a little noise by seed."""
+    epoch = int(min(epoch, PEAK))
     distance = abs(math.log10(params["learning_rate"]) + 2)
     noise = np.random.default_rng([seed, epoch, DEVICE]).normal(0, 0.002)
     return float(np.clip(0.95 - 0.2 * distance - 0.5 * math.exp(-epoch / 4) + noise, 0, 1))
@@ -103,16 +105,17 @@ class Member:
     def train(self):
         trial, epoch = self.task.trial, self.progress.epoch + 1
         number = "retrained" if self.task.folder.startswith("retrained") else str(trial)
-        misbehave(number, str(epoch))
+        try:
+            misbehave(number, str(epoch))
+        except ValueError as told:
+            self.failed = True
+            for _ in range(2):  # the supervisor ignores the second
+                self.report(TrialFailed(trial=trial, reason=f"ValueError: {told}", details="a traceback"))
+            return
         value = accuracy(self.task.params, self.task.seed, epoch)
         metrics = {"train_accuracy": value, "train_loss": 1 - value}
         if self.job.data == "train":
             metrics |= {"val_accuracy": value, "val_loss": 1 - value}
-        if f"{trial}:{epoch}:raise" == MISBEHAVE or MISBEHAVE == "all:raise":
-            self.failed = True
-            for _ in range(2):  # the supervisor ignores the second
-                self.report(TrialFailed(trial=trial, reason="ValueError: told to", details="a traceback"))
-            return
         before = self.progress.best_epoch
         self.progress = self.progress.after(metrics, self.workload.monitor, self.workload.direction, 1.0)
         best = [np.float32([value])] if self.progress.best_epoch != before else None
@@ -124,12 +127,17 @@ class Member:
 def misbehave(*where):
     """Do what the environment says, once a run of the tests unless "always"."""
     *at, how = MISBEHAVE.split(":")
-    mark = Path(os.environ.get("PYTHON_MISBEHAVE_MARK", "/never"))
-    if tuple(at) != where or (mark.exists() and not how.startswith("always")):
+    mark = Path(os.environ.get("PYTHON_MISBEHAVE_MARK", "/nowhere/mark"))
+    if tuple(at) not in (where, ("all", *where[1:])) or (mark.exists() and not how.startswith("always")):
         return
     if mark.parent.is_dir():
         mark.touch()
     DEEDS[how.removeprefix("always-")]()
+
+
+def fail():
+    """What is the trial's own fault."""
+    raise ValueError("told to")
 
 
 def write_half():
@@ -161,7 +169,7 @@ DEEDS = {
     "half": write_half,
     "load": load,
     "exhaust": exhaust,
-    "raise": lambda: None,
+    "raise": fail,
     "": lambda: None,
 }
 

@@ -129,7 +129,7 @@ def test_a_trial_that_fails_leaves_its_cohort_as_it_is(undisturbed, tmp_path, mo
 
 
 def test_a_search_ends_when_all_trials_of_five_jobs_fail(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHON_MISBEHAVE", "all:raise")
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "all:1:raise")
     with pytest.raises(SearchError, match=r"\d+ trials failed one after the other; the last: ValueError: told to"):
         search(tmp_path, "budget.trials=100")
 

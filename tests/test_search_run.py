@@ -1,4 +1,7 @@
+import json
 import os
+import re
+import shutil
 import signal
 import threading
 import time
@@ -126,7 +129,7 @@ def test_a_worker_that_exits_without_a_result_is_replaced(tmp_path, monkeypatch)
 
 
 def test_a_search_ends_when_every_trial_fails(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHON_MISBEHAVE", "all:raise")
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "all:1:raise")
     with pytest.raises(
         SearchError, match="5 trials failed one after the other; the last: ValueError: told to"
     ) as caught:
@@ -393,3 +396,81 @@ def test_retraining_again_with_other_settings_adds_to_the_leaderboard(tmp_path):
     assert len(groups) == 3
     assert record.state == "finished"
     assert all("val_accuracy" in again.metrics for again in record.retrained if again.data == "train")
+
+
+BEST = ("best.keras", "best.json", "diagnosis.npz")
+
+
+def written(out):
+    """When the files of the best model were written last, and what they hold."""
+    files = [out / "tiny" / name for name in BEST]
+    return [(file.stat().st_mtime_ns, file.read_bytes()) for file in files]
+
+
+def test_retraining_a_second_configuration_leaves_the_files_of_the_best_model(undisturbed, tmp_path):
+    from search.study import retrain_study
+
+    out = tmp_path / "runs"
+    shutil.copytree(undisturbed[2], out)
+    before = written(out)
+    record = retrain_study("tiny", options(out), 2, {}, StopRequest(), lambda kind, **fields: None)
+    assert len({again.trial for again in record.retrained}) == 2
+    assert written(out) == before
+
+
+def messages(told):
+    return [fields["text"] for kind, fields in told if kind == "message"]
+
+
+SHORT = ("hyperband.max_resource=3", "budget.trials=3")
+
+
+def test_a_seed_whose_retraining_fails_is_left_out_and_not_tried_again(tmp_path, monkeypatch):
+    epochs, told = tmp_path / "epochs.txt", []
+    monkeypatch.setenv("PYTHON_EPOCHS", str(epochs))
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "retrained:2:raise")
+    monkeypatch.setenv("PYTHON_MISBEHAVE_MARK", str(tmp_path / "mark"))
+    path, out = make_study(tmp_path), tmp_path / "runs"
+    record = run(path, out, *SHORT, observe=lambda kind, **fields: told.append((kind, fields)))
+    (again,) = record.retrained
+    assert (again.asked, "test_accuracy" in again.metrics) == (2, True)
+    (message,) = messages(told)
+    assert re.fullmatch(rf"trial {again.trial} retrained with seed \d+ failed: ValueError: told to", message)
+    assert str(again.seed) not in message
+    assert json.loads((out / "tiny/best.json").read_text())["seed"] == again.seed
+    assert {*BEST, "leaderboard.csv", "report.html"} <= {file.name for file in (out / "tiny").iterdir()}
+    begun = epochs.read_text()
+    assert outcome(run(path, out, *SHORT)) == outcome(record)
+    assert epochs.read_text() == begun
+
+
+def test_a_run_whose_retraining_fails_with_every_seed_is_written_down_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "retrained:2:always-raise")
+    record = run(make_study(tmp_path), tmp_path / "runs", *SHORT)
+    assert record.retrained == ()
+    assert any(trial.test for trial in record.trials)
+    files = {file.name for file in (tmp_path / "runs/tiny").iterdir()}
+    assert {"leaderboard.csv", "report.html"} <= files
+    assert not files & set(BEST)
+
+
+@pytest.mark.parametrize(("peak", "scored"), [("inf", True), ("2", False)], ids=["as before", "another"])
+def test_lost_weights_are_trained_again_and_scored_unless_another_epoch_is_the_best_then(
+    tmp_path, monkeypatch, peak, scored
+):
+    path, out, told, stop = make_study(tmp_path), tmp_path / "runs", [], StopRequest()
+
+    def end_after_the_search(kind, **fields):
+        if fields.get("phase") == "retrain":
+            stop.set()
+
+    with pytest.raises(Interrupted):
+        run(path, out, *SHORT, "budget.trials=1", observe=end_after_the_search, stop=stop)
+    (out / "tiny/trials/00000/best-000003").unlink()
+    monkeypatch.setenv("PYTHON_PEAK", peak)
+    record = run(path, out, *SHORT, "budget.trials=1", observe=lambda kind, **fields: told.append((kind, fields)))
+    again = ["trial 0 is trained again: its weights are missing or damaged"]
+    other = ["trial 0 can't be scored: trained again, its best epoch is another one"]
+    assert messages(told) == (again if scored else again + other)
+    assert (record.trials[0].test is not None, len(record.retrained)) == (scored, 2)
+    assert {*BEST, "leaderboard.csv", "report.html"} <= {file.name for file in (out / "tiny").iterdir()}
