@@ -17,6 +17,7 @@ import typer
 from running import make_study, run
 from typer.main import get_command
 
+from search.boundary import run_verb
 from search.cli import app
 from studies.store import sqlite_url
 
@@ -56,7 +57,7 @@ def verbs():
             yield name, command
 
 
-def test_help_is_quick_and_imports_no_heavy_library(tmp_path):
+def test_help_imports_no_heavy_library(tmp_path):
     code = "import sys, search.cli as c; c.main.__name__; sys.argv=['toprung','--help']\n"
     code += "try: c.main()\nexcept SystemExit: pass\n"
     code += "print(sorted({'keras','tensorflow','optuna','pandas','matplotlib','sklearn','jax'} & set(sys.modules)))"
@@ -82,6 +83,30 @@ def test_a_study_of_another_program_is_imported_and_shown_by_every_command(tmp_p
     for words in ("explain mine 0", "retrain mine"):
         refused = toprung(*words.split(), cwd=tmp_path, ok=False)
         assert (refused.returncode, "was not made by toprung" in refused.stderr) == (2, True)
+
+
+def test_a_name_that_another_program_gave_leads_out_of_the_folder_of_runs_nowhere(tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs").mkdir()
+    storage = optuna.storages.RDBStorage(sqlite_url(tmp_path / "runs" / "studies.db"))
+    study = optuna.create_study(storage=storage, study_name="../keep", direction="maximize")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    storage.remove_session()
+    storage.engine.dispose()
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "keep" / "thesis.tex").touch()
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()  # what Optuna said
+    assert run_verb(app, ["report", "../keep"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.startswith("error: ../keep: there can be no folder of this name")
+    assert run_verb(app, ["studies", "import", "../x", "--from-optuna", "sqlite:///runs/studies.db"]) == 2
+    assert "name: must be 1 to 64 letters" in capsys.readouterr().err
+    assert run_verb(app, ["studies", "remove", "../keep", "--yes"]) == 0
+    assert (capsys.readouterr().out, run_verb(app, ["studies", "list"])) == ("removed ../keep\n", 0)
+    assert "none yet" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "keep").iterdir()] == ["thesis.tex"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keep", "runs"]
 
 
 def test_the_version_is_that_of_the_installed_package(tmp_path):
@@ -332,8 +357,6 @@ def test_debug_shows_where_an_error_came_from(tmp_path):
 
 
 def test_the_version_of_typer_still_raises_what_the_boundary_catches():
-    from search.boundary import run_verb
-
     strange = typer.Typer()
 
     @strange.command()

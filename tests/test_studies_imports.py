@@ -86,6 +86,14 @@ def test_a_name_is_taken_once_and_a_source_needs_a_name_where_there_are_several(
     assert times_open(tmp_path / "optuna.db") == before
 
 
+def test_a_name_that_is_no_folder_s_is_refused_with_the_law(store):
+    for name in ("../x", "", ".", "a/b", "-x", "a" * 65):
+        with pytest.raises(StudyError, match=r"name: must be 1 to 64 letters, .*\(came ") as caught:
+            import_optuna(store, name, optuna.create_study())
+        assert caught.value.exit_code == 2
+    assert store.names() == ()
+
+
 def test_several_objectives_are_refused(store):
     with pytest.raises(StudyError, match="has 2 objectives"):
         import_optuna(store, "mine", optuna.create_study(directions=["minimize", "maximize"]))
