@@ -1,0 +1,27 @@
+"""What a short training before a search says of its cost."""
+
+import pytest
+from running import STUDY, make_study, options
+
+from search.errors import SearchError
+from search.forecast import forecast_study
+from studies.plan import load_study
+
+EARLY = STUDY + '\n[early_stopping]\nmonitor = "val_accuracy"\npatience = 1\n'
+
+
+def probe(folder):
+    return forecast_study(load_study(str(make_study(folder, study=EARLY))), options(folder / "runs"), probe=True)
+
+
+def test_an_epoch_is_timed_though_early_stopping_would_end_the_probe(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_PEAK", "1")
+    assert probe(tmp_path)["epoch_seconds"] == 1.0  # which sleeping workers tell of each
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_default_configuration_that_cannot_be_trained_is_told_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_MISBEHAVE", "0:2:raise")
+    with pytest.raises(SearchError, match="the default configuration can't be trained: ValueError: told to") as caught:
+        probe(tmp_path)
+    assert caught.value.exit_code == 1
