@@ -8,6 +8,8 @@ import pytest
 from trainers import PARAMS, ROWS, assert_equal, job_events, kept, make_blobs, make_trainer, train
 
 from search import training
+from search.blobs import FolderBlobs
+from search.checkpoints import Checkpoints
 from search.errors import SearchError
 from search.messages import EvaluateJob, ExportJob, Task, TrainJob, TrialFailed
 from search.models import initialise, keras_file
@@ -218,6 +220,32 @@ def test_a_trial_in_two_workers_is_the_trial_in_one(blobs, changes):
     parts = train(make_trainer(blobs), 2, params, trial=1)
     parts += train(make_trainer(blobs), 5, params, trial=1, known=2)
     assert_equal(parts, whole, tolerance=1e-7)
+
+
+def test_a_trial_goes_on_after_a_backend_that_counts_its_steps_in_integers_of_another_size(blobs):
+    """TensorFlow counts in 64 bits and JAX in 32."""
+    whole = train(make_trainer(blobs), 3)
+    train(make_trainer(blobs), 1, trial=1)
+    task = Task(trial=1, folder="trials/1", params=PARAMS, seed=5)
+    checkpoints = Checkpoints(blobs, task.folder, task.identity)
+    progress, state = checkpoints.load()
+    other = {np.dtype("int32"): np.dtype("int64"), np.dtype("int64"): np.dtype("int32")}
+    assert {tensor.dtype for tensor in state} & other.keys()
+    checkpoints.save(progress, [tensor.astype(other.get(tensor.dtype, tensor.dtype)) for tensor in state], None)
+    assert_equal(train(make_trainer(blobs), 3, trial=1, known=1), whole[1:], tolerance=1e-7)
+
+
+def test_the_checkpoint_at_a_rung_alone_waits_for_the_disk(trainer, monkeypatch):
+    put, durably = FolderBlobs.put, {}
+
+    def note(blobs, key, *parts, durable=False):
+        durably[key] = durable
+        put(blobs, key, *parts, durable=durable)
+
+    monkeypatch.setattr(FolderBlobs, "put", note)
+    train(trainer, 3)
+    states = [durable for key, durable in durably.items() if "/epoch-" in key]
+    assert states == [False, False, True]
 
 
 def test_epochs_that_the_supervisor_missed_are_told_again(blobs):

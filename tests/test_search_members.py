@@ -1,0 +1,32 @@
+"""What a trial of a cohort draws for its next epoch."""
+
+import numpy as np
+
+from search.blobs import FolderBlobs
+from search.checkpoints import Checkpoints
+from search.members import Member
+from search.messages import Task
+from search.progress import Progress
+
+
+def member(folder, epochs):
+    """A trial with two seeds that has trained for some epochs."""
+    task = Task(trial=0, folder="t", params={}, seed=5, seeds=2)
+    return Member(task, Checkpoints(FolderBlobs(folder), "t"), to_epoch=9, progress=Progress(epochs))
+
+
+def all_differ(arrays):
+    return len({array.tobytes() for array in arrays}) == len(arrays)
+
+
+def test_each_epoch_of_each_seed_has_an_order_of_its_own_and_the_same_one_each_time(tmp_path):
+    epochs = [member(tmp_path, epoch).orders(50) for epoch in (0, 1, 2)]
+    assert all_differ([order for orders in epochs for order in orders])
+    assert all(sorted(order) == list(range(50)) for orders in epochs for order in orders)
+    np.testing.assert_array_equal(member(tmp_path, 1).orders(50), epochs[1])
+
+
+def test_each_epoch_of_each_seed_begins_its_random_numbers_elsewhere_and_at_the_same_place_each_time(tmp_path):
+    epochs = [member(tmp_path, epoch).generator_states(index, "uint32") for epoch in (0, 1, 2) for index in (0, 1)]
+    assert all_differ([state for states in epochs for state in states])
+    np.testing.assert_array_equal(member(tmp_path, 0).generator_states(1, "uint32"), epochs[1])
