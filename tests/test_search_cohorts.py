@@ -273,6 +273,15 @@ def test_enqueued_params_go_before_any_that_could_go_with_them(make_desk):
     assert [params["units"] for params in desk.params()[:2]] == [32, 64]
 
 
+def test_enqueued_params_that_differ_in_a_last_digit_alone_are_one_place_of_a_grid(make_desk):
+    space = SPACE + 'dropout = { type = "float", low = 0.0, high = 0.5, step = 0.1 }\n'
+    given = (0.30000000000000004, 0.3, 0.2)
+    desk = make_desk("a", space, "".join(f"\n[[enqueue]]\ndropout = {dropout}\n" for dropout in given))
+    for _ in range(2):
+        desk.next()
+    assert [params["dropout"] for params in desk.params()] == [0.3, 0.2]
+
+
 class Puppets:
     """Two workers that are ready, note what they are given, and do nothing."""
 
