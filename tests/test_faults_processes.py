@@ -1,6 +1,7 @@
 """Whatever process of a run dies, hangs or is told to stop: nothing is lost, and the result is the undisturbed one."""
 
 import signal
+import time
 
 import pytest
 from killing import SOAKING, Launcher, Storm, marked, repetitions, tried, wait_for
@@ -204,10 +205,12 @@ def test_a_run_that_is_told_to_stop_ends_its_epoch_and_goes_on_later(undisturbed
 def test_a_run_that_is_told_twice_ends_at_once(undisturbed, launcher, tmp_path):
     path, out = make_study(tmp_path), tmp_path / "runs"
     life = launcher.start(path, out, PYTHON_SLEEP_SECONDS=3600, PYTHON_EPOCHS=tmp_path / "epochs.txt")
-    wait_for(lambda: [*(out / "tiny/workers").glob("*")] and life.children())
-    life.kill(signal.SIGINT)
-    life.kill(signal.SIGINT)
-    assert life.wait() == 130
+    wait_for((tmp_path / "epochs.txt").exists)
+    begun = time.monotonic()
+    while not life.ended(0.2):
+        life.kill(signal.SIGINT)
+    assert time.monotonic() - begun < supervisor._PAUSE_SECONDS
+    assert life.code == 130
     wait_for(lambda: not launcher.running(), "the death of the worker")
     assert launcher.start(path, out, PYTHON_SLEEP_SECONDS=0).wait() == 0
     assert outcome(stored(out)) == outcome(undisturbed)

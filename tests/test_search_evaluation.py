@@ -8,8 +8,10 @@ import pytest
 from search.blobs import FolderBlobs
 from search.datasets import open_source
 from search.errors import SearchError
-from search.evaluation import Candidate, _test_score, opened_test_split
+from search.evaluation import Candidate, TestSplit, _test_score, opened_test_split, score
 from search.messages import EVENTS, JobDone, Task
+from search.pool import Pool
+from search.signals import StopRequest
 from studies.plan import DataPlan
 from studies.records import TestScore
 
@@ -77,3 +79,23 @@ def test_another_test_split_than_the_one_opened_before_is_refused(tmp_path, plan
     with pytest.raises(SearchError, match="not the one that was opened before"):  # noqa: SIM117
         with opened_test_split(source, plan, blobs, "0" * 64):
             pass
+
+
+class Scorer:
+    """A worker that finds every second row of a split predicted right."""
+
+    def __init__(self, post):
+        self._post = post
+
+    def send(self, order):
+        self._post(JobDone(metrics={"accuracy": 0.5, "loss": 0.7}))
+
+
+def test_a_score_s_gap_and_its_error_take_each_split_at_its_own_size():
+    task = Task(trial=0, folder="trials/00000", params={}, seed=1)
+    pool, candidate = Pool(lambda slot, post: Scorer(post), 1), Candidate("s", task, 3, val_accuracy=0.8)
+    (found,) = score([candidate], TestSplit(6, "hash"), 10, pool, StopRequest(), lambda *_, **__: None)
+    assert found.metrics == {"test_accuracy": 0.5, "test_loss": 0.7}
+    assert found.gap == pytest.approx(0.3)
+    # p1 = 9/12, p2 = 4/8: sqrt(0.75 * 0.25 / 12 + 0.5 * 0.5 / 8) = sqrt(0.015625 + 0.03125)
+    assert found.gap_se == pytest.approx(math.sqrt(0.046875))

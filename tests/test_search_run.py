@@ -1,16 +1,16 @@
 import json
-import os
 import re
 import shutil
 import signal
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from killing import kill, marked, wait_for
 from running import STUDY, make_study, options, outcome, run, start_process, stored
 
+from reports.gaps import gap_from_rates
 from search.errors import Interrupted, SearchError
 from search.job import make_recipe
 from search.retrain import _job
@@ -60,8 +60,10 @@ def test_complete_trials_alone_have_test_scores(undisturbed):
     record, _, _ = undisturbed
     assert {trial.state for trial in record.trials if trial.test} == {"complete"}
     assert all(trial.test for trial in record.trials if trial.state == "complete")
-    gaps = [trial.test for trial in record.trials if trial.test]
-    assert all(test.gap == pytest.approx(0.01, abs=1e-6) and test.gap_se > 0 for test in gaps)
+    for trial in (trial for trial in record.trials if trial.test):
+        gap = gap_from_rates(trial.value, 12, trial.test.metrics["test_accuracy"], 30)
+        assert trial.test.gap == pytest.approx(gap.value) == pytest.approx(0.01, abs=1e-6)
+        assert trial.test.gap_se == pytest.approx(gap.standard_error)
 
 
 def test_running_a_finished_study_again_changes_nothing(undisturbed):
@@ -346,28 +348,23 @@ def test_a_killed_supervisor_loses_nothing(undisturbed, tmp_path, monkeypatch, s
 
 
 def test_workers_die_with_their_supervisor(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.1")
-    monkeypatch.setenv("PYTHON_RUN_MARK", str(tmp_path))
+    """Those that are in the middle of an epoch, too."""
+    mark, epochs = f"PYTHON_RUN_MARK={tmp_path}", tmp_path / "epochs.txt"
+    monkeypatch.setenv(*mark.split("="))
+    monkeypatch.setenv("PYTHON_EPOCHS", str(epochs))
+    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "3600")
     process = start_process(make_study(tmp_path), tmp_path / "runs")
-    while not list(tmp_path.glob("runs/tiny/trials/*/epoch-*")):
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 60
-    while (left := _processes_with(f"PYTHON_RUN_MARK={tmp_path}")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left == []
-
-
-def _processes_with(variable):
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if variable.encode() in (folder / "environ").read_bytes() and int(folder.name) != os.getpid():
-                found.append(folder.name)
-        except OSError:
-            continue
-    return found
+    try:
+        wait_for(epochs.exists)
+        assert len(marked(mark)) == 2
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 10
+        while marked(mark) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert marked(mark) == []
+    finally:
+        kill(*marked(mark))
 
 
 def test_a_second_supervisor_is_told_who_has_the_study(tmp_path, monkeypatch):
