@@ -14,7 +14,8 @@ from search.blobs import FolderBlobs
 from search.errors import Interrupted, SearchError
 from search.job import make_recipe
 from search.logbook import Logbook
-from search.messages import EpochDone, Ready
+from search.messages import EpochDone, JobDone, Ready
+from search.pool import Died, Pool
 from search.signals import StopRequest
 from studies.ladder import Ladder
 from studies.plan import load_study
@@ -282,13 +283,16 @@ def test_enqueued_params_that_differ_in_a_last_digit_alone_are_one_place_of_a_gr
     assert [params["dropout"] for params in desk.params()] == [0.3, 0.2]
 
 
+READY = Ready(backend="none", devices=[], versions={}, seconds=0.0)
+
+
 class Puppets:
     """Two workers that are ready, note what they are given, and do nothing."""
 
     slots = (0, 1)
 
     def __init__(self, stop):
-        self.stop, self.given = stop, {}
+        self.stop, self.given, self.replaced = stop, {}, []
 
     def __len__(self):
         return 2
@@ -298,7 +302,7 @@ class Puppets:
             self.stop.set()
         else:
             for slot in self.slots:
-                yield slot, Ready(backend="none", devices=[], versions={}, seconds=0.0)
+                yield slot, READY
 
     def send(self, slot, job):
         self.given[slot] = [task.trial for task in job.tasks]
@@ -307,7 +311,13 @@ class Puppets:
         pass
 
     def replace(self, slot):
-        pass
+        self.replaced.append(slot)
+
+
+def supervise(desk, puppets):
+    """The supervisor of a desk's search."""
+    parts = desk.logbook, desk.plan, desk.rule, desk.proposer, desk.recipe, puppets, puppets.stop
+    return supervisor.Supervisor(*parts, lambda kind, **about: None)
 
 
 ENQUEUED = "".join(
@@ -318,8 +328,7 @@ ENQUEUED = "".join(
 def test_a_large_network_s_first_epoch_is_not_taken_for_the_making_of_its_program(make_desk, monkeypatch):
     """Else trials would wait for a worker that has theirs much longer than it is worth."""
     desk, stop = make_desk("a", SPACE), StopRequest()
-    parts = desk.logbook, desk.plan, desk.rule, desk.proposer, desk.recipe, Puppets(stop), stop
-    search = supervisor.Supervisor(*parts, lambda kind, **about: None)
+    search = supervise(desk, Puppets(stop))
     now = 100.0
     monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
     worker = search._desks[0]
@@ -359,7 +368,57 @@ def test_a_trial_waits_for_the_worker_that_has_its_program_no_longer_than_making
     monkeypatch.setattr(supervisor, "_PAUSE_SECONDS", -seconds)
     desk, stop = make_desk("a", SPACE, ENQUEUED), StopRequest()
     puppets = Puppets(stop)
-    parts = desk.logbook, desk.plan, desk.rule, desk.proposer, desk.recipe, puppets, stop
     with pytest.raises(Interrupted):
-        supervisor.Supervisor(*parts, lambda kind, **about: None).run()
+        supervise(desk, puppets).run()
     assert puppets.given == {0: [0], 1: [second]}
+
+
+def test_workers_that_do_not_pause_in_time_are_replaced(make_desk, monkeypatch):
+    """Else what they say later would reach the next phase."""
+    monkeypatch.setattr(supervisor, "_PAUSE_SECONDS", 0.0)
+    puppets = Puppets(StopRequest())
+    with pytest.raises(Interrupted):
+        supervise(make_desk("a"), puppets).run()
+    assert puppets.given.keys() == set(puppets.replaced) == {0, 1}
+
+
+def test_a_worker_that_has_grown_too_large_is_replaced_after_its_job(make_desk):
+    puppets = Puppets(StopRequest())
+    search = supervise(make_desk("a"), puppets)
+    for memory in (1, 2**60):
+        search._handle(0, READY)
+        search._give_jobs()
+        search._handle(0, JobDone(memory_bytes=memory))
+    assert puppets.replaced == [0]
+
+
+def test_a_trial_whose_workers_die_over_one_epoch_after_the_other_lives(make_desk):
+    desk = make_desk("a")
+    search = supervise(desk, Puppets(StopRequest()))
+    search._agenda.next(1, lambda number: False, ahead=1)
+    search._agenda.again([Step(0, 0, 9)])
+    for epoch in range(1, 6):
+        search._handle(0, READY)
+        search._give_jobs()
+        search._handle(0, EpochDone(trial=0, epoch=epoch, metrics={"val_accuracy": 0.5}, seconds=1.0 * epoch))
+        search._handle(0, Died("SIGKILL", killed=True))
+    assert desk.logbook.flights[0].epochs == 5
+
+
+def test_what_a_worker_said_before_it_was_replaced_no_longer_counts():
+    workers = []
+
+    class Speaker:
+        def __init__(self, slot, post):
+            self.post = post
+            workers.append(self)
+
+        def close(self, seconds):
+            self.post(Died("SIGKILL"))
+
+    pool = Pool(Speaker, 1)
+    workers[0].post(READY)
+    pool.replace(0)
+    workers[0].post(JobDone())
+    workers[1].post(JobDone(weights=5))
+    assert list(pool.events(0.0)) == [(0, JobDone(weights=5))]

@@ -482,6 +482,21 @@ def test_a_writer_waits_for_another_program_that_writes(file_store, path):
         timer.join()
 
 
+def test_a_change_that_reads_then_writes_keeps_other_writers_out_from_its_beginning(file_store, path):
+    """Else it might find in the middle that another one wrote, and fail."""
+    kept_out = []
+
+    def intrude(session, again):
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+            kept_out.append(other)
+
+    with begin(file_store) as study:
+        study.commit([intrude, study.setting("note", "kept")])
+        assert (len(kept_out), study.attribute("note")) == (1, "kept")
+
+
 def test_a_store_opened_for_reading_only_lets_nobody_write(store, url):
     begin(store).close()
     with Store.open(url, read_only=True) as reader:
