@@ -112,6 +112,22 @@ def test_a_killed_supervisor_loses_nothing(undisturbed, tmp_path, monkeypatch, s
     assert outcome(search(tmp_path)) == outcome(undisturbed[0])
 
 
+class Killed(BaseException):
+    """As if the supervisor had been killed once the store had all it was given."""
+
+
+def test_a_search_that_is_killed_between_two_arrivals_of_a_cohort_goes_on_as_it_would(undisturbed, tmp_path):
+    def kill(kind, **about):
+        if kind == "rung":
+            raise Killed
+
+    assert len(undisturbed[1][0]) > 1
+
+    with pytest.raises(Killed):
+        search(tmp_path, observe=kill)
+    assert outcome(search(tmp_path)) == outcome(undisturbed[0])
+
+
 def test_a_trial_that_kills_its_workers_fails_and_its_cohort_survives(undisturbed, tmp_path, monkeypatch):
     number = full_cohort(undisturbed[1])[2]
     monkeypatch.setenv("PYTHON_MISBEHAVE", f"{number}:1:always-kill")

@@ -66,6 +66,15 @@ def test_complete_trials_alone_have_test_scores(undisturbed):
         assert trial.test.gap_se == pytest.approx(gap.standard_error)
 
 
+@pytest.mark.parametrize("top", [0, 1])
+def test_of_complete_trials_the_best_alone_are_scored_as_many_as_asked_for(tmp_path, top):
+    trains_all = ("hyperband.mode=none", "hyperband.max_resource=2", "budget.trials=2", "retrain.seeds=1")
+    record = run(make_study(tmp_path), tmp_path / "runs", *trains_all, f"leaderboard.test_top={top}")
+    best = sorted(record.trials, key=lambda trial: trial.value, reverse=True)
+    assert [trial.number for trial in best if trial.test] == [trial.number for trial in best[:top]]
+    assert len(record.retrained) == 1
+
+
 def test_running_a_finished_study_again_changes_nothing(undisturbed):
     record, _, runs = undisturbed
     told = []
@@ -96,6 +105,16 @@ def test_an_interrupted_search_ends_as_the_undisturbed_one(undisturbed, tmp_path
     assert outcome(run(path, tmp_path / "runs")) == outcome(undisturbed[0])
 
 
+def test_a_search_that_is_told_to_stop_ends_its_epoch_and_begins_no_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.2")
+    monkeypatch.setenv("PYTHON_EPOCHS", str(tmp_path / "epochs.txt"))
+    path, out, stop = make_study(tmp_path), tmp_path / "runs", StopRequest()
+    with pytest.raises(Interrupted):
+        run(path, out, "hyperband.mode=none", stop=stop, observe=lambda kind, **_: kind == "epoch" and stop.set())
+    begun = (tmp_path / "epochs.txt").read_text().splitlines()
+    assert len(begun) == stored(out).trials[0].epochs < 9
+
+
 @pytest.mark.parametrize("where", ["0:1", "1:1", "3:2", "5:3"])
 def test_a_killed_worker_costs_nothing_but_time(undisturbed, tmp_path, monkeypatch, where):
     monkeypatch.setenv("PYTHON_MISBEHAVE", f"{where}:kill")
@@ -109,10 +128,11 @@ def test_a_killed_worker_costs_nothing_but_time(undisturbed, tmp_path, monkeypat
 
 def test_a_trial_whose_workers_keep_dying_fails_with_the_reason(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHON_MISBEHAVE", "2:1:always-kill")
-    record = run(make_study(tmp_path), tmp_path / "runs")
-    assert record.trials[2].state == "failed"
-    assert "SIGKILL" in record.trials[2].reason
-    assert len([trial for trial in record.trials if trial.state != "failed"]) == 11
+    told, path = [], make_study(tmp_path)
+    record = run(path, tmp_path / "runs", "budget.trials=4", observe=lambda kind, **fields: told.append((kind, fields)))
+    assert [fields["reason"] for kind, fields in told if kind == "died"] == ["SIGKILL"] * 3
+    assert record.trials[2].reason == "worker died 3 times (SIGKILL)"
+    assert [trial.number for trial in record.trials if trial.state == "failed"] == [2]
 
 
 def test_a_trial_whose_jobs_end_without_an_epoch_fails_and_the_others_go_on(tmp_path, monkeypatch):
@@ -261,11 +281,13 @@ def test_optunas_own_pruner_stops_trials_at_rungs(tmp_path):
 def test_enqueued_params_go_first_and_once(tmp_path):
     study = make_study(tmp_path).read_text() + '\n[[enqueue]]\nunits = 64\n\n[[enqueue]]\noptimizer = "adam"\n'
     path = make_study(tmp_path, study=study)
-    first = run(path, tmp_path / "runs", "budget.trials=1")
-    assert first.trials[0].params["units"] == 64
-    second = run(path, tmp_path / "runs", "budget.trials=3")
-    assert second.trials[1].params["optimizer"] == "adam"
-    assert second.trials[:1] != second.trials[1:2]
+    shape = ("sampler.seed=1", "hyperband.max_resource=3")
+    run(path, tmp_path / "runs", *shape, "budget.trials=1")
+    record = run(path, tmp_path / "runs", *shape, "budget.trials=3")
+    drawn = [(trial.params["units"], trial.params["optimizer"]) for trial in record.trials]
+    assert drawn[0] == (64, "adam")  # adam by chance: the second has its turn all the same
+    assert drawn[1][1] == "adam"
+    assert drawn[2] == (128, "sgd")  # the sampler's
 
 
 def test_seeds_reach_the_workers_and_retraining_takes_one_at_a_time(tmp_path):
@@ -304,10 +326,15 @@ def test_a_grid_ends_when_it_is_exhausted(tmp_path):
 
 def test_the_search_ends_when_its_minutes_are_up_and_the_best_so_far_is_retrained(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.05")
-    record = run(make_study(tmp_path), tmp_path / "runs", "budget.trials=10000", "budget.minutes=0.1")
-    assert 5 < sum(trial.epochs for trial in record.trials) < 150
+    path, out, told = make_study(tmp_path), tmp_path / "runs", []
+    budget = ("budget.trials=10000", "budget.minutes=0.07")
+    record = run(path, out, *budget)
+    assert 2 < sum(trial.epochs for trial in record.trials) < 100
     assert record.state == "finished"
     assert record.retrained
+    again = run(path, out, *budget, observe=lambda kind, **fields: told.append(kind))
+    assert outcome(again) == outcome(record)  # the minutes are a total
+    assert "epoch" not in told
 
 
 def test_with_more_minutes_trials_go_on_where_the_time_was_up(tmp_path, monkeypatch):
@@ -315,8 +342,6 @@ def test_with_more_minutes_trials_go_on_where_the_time_was_up(tmp_path, monkeypa
     path, changes = make_study(tmp_path, study=STUDY + "\n[[enqueue]]\nunits = 64\n"), ["budget.trials=12"]
     first = run(path, tmp_path / "runs", *changes, "budget.minutes=0.01")
     assert not all(trial.finished for trial in first.trials)
-    again = run(path, tmp_path / "runs", *changes, "budget.minutes=0.01")
-    assert [trial.epochs for trial in again.trials] == [trial.epochs for trial in first.trials]
     done = run(path, tmp_path / "runs", *changes, "budget.minutes=10")
     assert all(trial.finished and trial.epochs for trial in done.trials)
     assert len(done.trials) == 12
