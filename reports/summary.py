@@ -158,7 +158,7 @@ def _test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
         return "The test split has not been opened."
     test = trials[0].test if trials else None
     value = test.metrics.get(f"test_{metric}") if test else None
-    if test is None:
+    if test is None or not test.metrics:
         return ""
     if value is None or not math.isfinite(value):
         return f"On the test split the {spoken(metric)} of trial {trials[0].number} is no finite number."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from studies.files import TEMPORARY, replace_file
+from studies.files import TEMPORARY, replace_file, sync
 
 SEALED = "sealed"  # the folder of the test split while it is open
 
@@ -23,6 +24,9 @@ class Blobs(Protocol):
 
     def put(self, key: str, *parts: Part, durable: bool = False) -> None:
         """Keep bytes, part after part, under `key`, all or none; with `durable` also through a power cut."""
+
+    def harden(self, key: str) -> None:
+        """See that what was put under `key` outlasts a power cut; nothing happens if there are none."""
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`; KeyError if there are none."""
@@ -55,6 +59,13 @@ class FolderBlobs:
     def put(self, key: str, *parts: Part, durable: bool = False) -> None:
         """Keep bytes under `key`."""
         write_atomically(self._path(key), *parts, durable=durable)
+
+    def harden(self, key: str) -> None:
+        """See that a file and its name are on the disk."""
+        path = self._path(key)
+        with suppress(FileNotFoundError):
+            sync(path)
+            sync(path.parent)
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`."""

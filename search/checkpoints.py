@@ -41,6 +41,8 @@ class Checkpoints:
         """Keep the state after an epoch, and the best weights if this epoch brought them."""
         if best is not None and progress.best_epoch is not None:
             self._blobs.put(self._best_key(progress.best_epoch), *_packed({}, best), durable=durable)
+        elif durable and progress.best_epoch is not None:
+            self._blobs.harden(self._best_key(progress.best_epoch))
         meta = {
             "epoch": progress.epoch,
             "history": {name: list(values) for name, values in progress.history.items()},

@@ -15,7 +15,7 @@ from search.signals import StopRequest
 
 _TRIES = 3
 _TICK_SECONDS = 0.2
-_SILENT_SECONDS = 86400.0  # longer than an epoch or an evaluation takes: such a worker hangs
+_SILENT_SECONDS = 10800.0  # longer than an epoch or an evaluation takes: such a worker hangs
 
 
 @dataclass

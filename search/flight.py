@@ -17,7 +17,7 @@ class Flight:
         record: What the store holds of it, or will hold with the next save.
         unsaved: Epochs that the store doesn't have yet, with the monitor's values.
         deaths: How many workers died over it since its last epoch, in this run.
-        epoch_seconds: What its last epoch took, in this run.
+        epoch_seconds: What its last epoch took, or one of those of earlier runs; 0 before the first.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Flight:
         self.record = record
         self.unsaved: dict[int, float] = {}
         self.deaths = 0
-        self.epoch_seconds = 0.0
+        self.epoch_seconds = record.seconds / max(record.epochs, 1)
         self._monitor = monitor
         self._direction = direction
         self._early_stopping = early_stopping

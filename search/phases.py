@@ -23,7 +23,7 @@ from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT
 from studies.history import RETRAINED, test_attribute
 from studies.plan import StudyPlan
 from studies.promotion import Promotion
-from studies.records import RetrainRecord, StudyRecord, TrialRecord
+from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord
 from studies.sampler import Proposer
 from studies.stopping import Stopping
 from studies.versions import versions
@@ -79,7 +79,11 @@ def conclude(job: Job, top: int) -> StudyRecord:
     trials = usable(record)
     if not trials:
         raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
-    unscored = restore(_unscored(trials, job.plan), job.recipe, job.blobs, job.pool, job.stop, job.observe)
+    wanted = _unscored(trials, job.plan)
+    unscored = restore(wanted, job.recipe, job.blobs, job.pool, job.stop, job.observe)
+    for trial in wanted:
+        if trial not in unscored:  # noted, or the next run would train it again
+            job.study.set(test_attribute(trial.number), asdict(TestScore(metrics={})))
     again = [trial for trial in trials[:top] if not _is_retrained(job, trial, record)]
     repetitions = _retrain(job, again)
     if unscored or repetitions:

@@ -30,8 +30,8 @@ _FAILURES_IN_A_ROW = 5  # jobs of which no trial is left
 _FLUSH_SECONDS = 0.5
 _TICK_SECONDS = 0.2
 _STARTING_SECONDS = 3600.0  # without a sign of life: importing, loading data
-_FIRST_SECONDS = 86400.0  # before the first epoch of a job: nothing yet tells how long that may take
-_PATIENCE_SECONDS = 300.0  # before a later one; ten epochs if they take longer
+_FIRST_SECONDS = 10800.0  # before the first epoch of a network: nothing yet tells how long that may take
+_PATIENCE_SECONDS = 300.0  # before others; ten epochs of the network if they take longer
 _MEMORY_SHARE = 0.8  # of the machine's memory, that all workers may take together
 _PROGRAM_SECONDS = 0.5  # that making a program takes, until it is known
 _PAUSE_SECONDS = 5.0  # beyond the epoch under way, until a worker that doesn't pause is killed
@@ -343,11 +343,12 @@ class Supervisor:
                 self._pool.kill(slot)
 
     def _patience(self, desk: Desk) -> float:
-        if desk.epochs == 0:
-            return _FIRST_SECONDS if desk.ready else _STARTING_SECONDS
+        if not desk.ready:
+            return _STARTING_SECONDS
         flights = self._logbook.flights
         slowest = max((flights[step.number].epoch_seconds for step in desk.steps if step.number in flights), default=0)
-        return max(_PATIENCE_SECONDS, 10 * slowest * len(desk.steps))
+        least = _FIRST_SECONDS if desk.epochs == 0 and (desk.makes_program or not slowest) else _PATIENCE_SECONDS
+        return max(least, 10 * slowest * len(desk.steps))
 
     def _pause(self) -> None:
         """Let every worker finish its epoch, and keep what they report; kill those that take too long."""

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -61,6 +62,16 @@ def test_two_generations_are_kept_and_the_best_weights_they_speak_of(blobs):
         progress = grown(epoch, values)
         checkpoints.save(progress, STATE, WEIGHTS if progress.best_epoch == epoch else None)
     assert blobs.keys("t") == ["t/best-000002", "t/best-000005", "t/epoch-000004", "t/epoch-000005"]
+
+
+def test_the_best_weights_of_an_earlier_epoch_wait_for_the_disk_with_the_state_that_speaks_of_them(blobs, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(Path(f"/proc/self/fd/{handle}").readlink().name))
+    checkpoints = Checkpoints(blobs, "t")
+    checkpoints.save(grown(1, [0.5]), STATE, WEIGHTS)
+    assert synced == []
+    checkpoints.save(grown(2, [0.5, 0.4]), STATE, None, durable=True)
+    assert [name.partition(".tmp")[0].lstrip(".") for name in synced] == ["best-000001", "t", "epoch-000002", "t"]
 
 
 def test_nothing_is_left_of_generations_from_before_a_resumption(blobs):

@@ -370,10 +370,12 @@ def test_a_worker_may_be_silent_for_ten_epochs_of_the_network_that_it_trains(mak
     assert search._patience(worker) == 3600
     search._handle(0, Ready(backend="none", devices=[], versions={}, seconds=0.0))
     search._give(0, [Step(search._agenda.next(1, lambda number: False, ahead=1)[0].number, 0, 3)])
-    assert search._patience(worker) == 24 * 3600
+    assert search._patience(worker) == 3 * 3600
     for epoch, seconds, patience in ((1, 450.0, 4500.0), (2, 470.0, 300.0)):
         search._handle(0, EpochDone(trial=0, epoch=epoch, metrics={"val_accuracy": 0.5}, seconds=seconds))
         assert search._patience(worker) == patience
+    search._give(0, [Step(0, 2, 9)])  # its program is there
+    assert search._patience(worker) == 300
 
 
 @pytest.mark.parametrize(("seconds", "second"), [(60.0, 2), (0.0, 1)])

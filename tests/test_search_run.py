@@ -494,5 +494,8 @@ def test_lost_weights_are_trained_again_and_scored_unless_another_epoch_is_the_b
     again = ["trial 0 is trained again: its weights are missing or damaged"]
     other = ["trial 0 can't be scored: trained again, its best epoch is another one"]
     assert messages(told) == (again if scored else again + other)
-    assert (record.trials[0].test is not None, len(record.retrained)) == (scored, 2)
+    assert (bool(record.trials[0].test.metrics), len(record.retrained)) == (scored, 2)
     assert {*BEST, "leaderboard.csv", "report.html"} <= {file.name for file in (out / "tiny").iterdir()}
+    told.clear()
+    run(path, out, *SHORT, "budget.trials=1", observe=lambda kind, **fields: told.append((kind, fields)))
+    assert messages(told) == []
