@@ -21,29 +21,15 @@ from studies.records import StudyRecord
 if TYPE_CHECKING:
     import pandas as pd
 
-    from reports.diagnosis import Diagnosis
-
-
-def write_page(study: StudyRecord, path: Path, diagnosis: Diagnosis | None = None) -> None:
-    """Write the report of a study; the file is replaced as a whole.
-
-    Args:
-        study: What happened; any state will do, even without trials.
-        path: The HTML file, in a folder that exists.
-        diagnosis: A close look at the winner, where one was taken.
-    Raises:
-        ReportError: It cannot be written; a file that was there is left as it was.
-    """
-    replace(path, page(study, diagnosis))
-
 
 def write_report(study: StudyRecord, folder: Path, path: Path) -> None:
     """Write the report of a study, with what the study's folder knows of its winner.
 
     Raises:
-        ReportError: See `write_page`; or what the folder has can't be read.
+        ReportError: It cannot be written, and a file that was there is left as it was; or what the folder has can't be
+            read.
     """
-    replace(path, _html(gathered(study, folder)))
+    replace(path, page(gathered(study, folder)))
 
 
 def gathered(study: StudyRecord, folder: Path) -> Contents:
@@ -59,12 +45,8 @@ def gathered(study: StudyRecord, folder: Path) -> Contents:
     return contents(study, closely, _versions(folder / BEST), recorded_steps(study, folder))
 
 
-def page(study: StudyRecord, diagnosis: Diagnosis | None = None) -> str:
+def page(told: Contents) -> str:
     """The report as HTML text. Nothing from the study is taken for markup."""
-    return _html(contents(study, diagnosis))
-
-
-def _html(told: Contents) -> str:
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)

@@ -138,7 +138,7 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
         axes.set_ylabel(spoken(metric) if place % columns == 0 else "")
     left_out = len(scales) - len(drawn)
     rest = f" {counted(left_out, 'parameter')} more did less." if left_out else ""
-    words = [_slice_words(study, trials, one) for one in drawn]
+    words = [_slice_words(trials, one) for one in drawn]
     text = f"Validation {spoken(metric)} against each parameter; the darker a point, the longer the trial trained."
     return Chart("Slices: one parameter at a time", figure, f"{text} {' '.join(words)}{rest}", detailed=True)
 
@@ -176,7 +176,7 @@ def _log_axis(axes: Axes, places: Sequence[float]) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _slice_words(study: StudyRecord, trials: Sequence[TrialRecord], one: Scale) -> str:
+def _slice_words(trials: Sequence[TrialRecord], one: Scale) -> str:
     """Where the best trials lie."""
     best = [trial for trial in trials if one.name in trial.params][:BEST]
     name, values = printable(one.name), [trial.params[one.name] for trial in best]

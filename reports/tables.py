@@ -136,11 +136,8 @@ def to_table(frame: pd.DataFrame, width: int) -> Table:
     return shown
 
 
-def print_table(frame: pd.DataFrame, console: Console | None = None) -> None:
+def print_table(frame: pd.DataFrame, console: Console) -> None:
     """Print a leaderboard: a table that fits where a person looks on, plain text into pipes and files."""
-    from rich.console import Console
-
-    console = console or Console()
     if console.is_terminal and len(frame):
         console.print(to_table(frame, console.width))
     else:

@@ -44,9 +44,9 @@ def signed(metric: str, value: float | None, error: float | None = None) -> str:
     return text if error is None or math.isnan(error) else f"{text} ±{error * scale:{form}}"
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
+def counted(number: int, noun: str) -> str:
     """A number and its noun: "1 seed", "1,620 epochs"."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def listed(items: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from search.messages import EpochDone
@@ -60,12 +61,13 @@ class Flight:
         self._update(state="running")
         return True
 
-    def rung_reached(self, state: TrialState, rung: int | None = None) -> None:
+    def rung_reached(self, state: TrialState, rung: int) -> None:
         """Note the best value so far as the one it is compared by at a rung: where it stands, unless it stopped early.
 
         One that stopped early would train on without a better value: it arrives at its rung with the epochs it has.
         """
-        rungs = {**self.record.rungs, rung or self.epochs: self.record.value or 0.0}
+        value = self.record.value
+        rungs = {**self.record.rungs, rung: math.nan if value is None else value}
         self._update(state=state, rungs=rungs)
 
     def ends(self, state: TrialState, reason: str | None) -> None:

@@ -45,14 +45,13 @@ class Logbook:
         """Params as trials have them: 0.3 where a user wrote 0.30000000000000004 for a place of a grid."""
         return {name: self._space.parameter(name).settle(value) for name, value in params.items()}
 
-    def create(self, params: Params, bracket: int | None) -> Flight:
+    def create(self, params: Params, bracket: int | None) -> None:
         """Begin the next trial."""
         number = len(self._records)
         self._ledger.add(self._study.creation(params, distributions(self._space, params), bracket))
         record = TrialRecord(number=number, state="running", params=params, bracket=bracket)
         self._records[number] = record
         self.flights[number] = self._flight(record)
-        return self.flights[number]
 
     def save(self, flight: Flight) -> None:
         """One change: the epochs since the last, the attributes, and the state."""

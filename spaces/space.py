@@ -1,6 +1,5 @@
 """A space: named parameters, the conditions and repeats between them, and what params mean within it."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -145,10 +144,6 @@ class Space(BaseModel):
     def default(self) -> Params:
         """A configuration in the middle: of each range, of each order, and the first of the choices."""
         return self.fill(lambda _, parameter: parameter.middle())
-
-    def key(self, params: Params) -> str:
-        """A text that two params share when they make the same model."""
-        return json.dumps(self.active(params), sort_keys=True)
 
     def canonical(self) -> dict[str, Any]:
         """The space as plain values, for fingerprints; description and order do not count."""

@@ -12,6 +12,7 @@ from sleeping_worker import accuracy
 
 from search.seeds import derive
 from spaces import Space
+from studies.grid import key
 from studies.plan import load_study
 from tests.benchmarks.contestants import asha, keras_tuner_hyperband, optuna_hyperband, random_search
 from tests.benchmarks.curves import Curves, draw, make
@@ -144,7 +145,7 @@ def test_keras_tuner_is_asked_for_its_own_brackets():
 
 def test_the_second_study_has_a_space_to_draw_a_pool_from():
     space = load_study(str(BENCHMARKS / "second.toml")).space
-    assert len({space.key(params) for params in draw(space, 30)}) == 30
+    assert len({key(params) for params in draw(space, 30)}) == 30
 
 
 def test_toprung_replays_what_it_trains(tmp_path):

@@ -2,6 +2,7 @@ import pytest
 from records import record, study
 
 from reports.comparison import MOST_TRIALS, comparison, shared
+from reports.contents import contents
 from reports.page import page
 from reports.summary import summary
 
@@ -55,7 +56,7 @@ def test_trials_that_differ_in_much_are_called_by_their_numbers():
 def test_what_all_trials_share_is_a_table_of_hyperparameters():
     rows = dict(shared(few()).rows)
     assert rows == {"batch size": "32", "loss": "mse", "units": "64", "epochs at most": "3"}
-    assert "Shared by all trials" in page(few())
+    assert "Shared by all trials" in page(contents(few()))
     assert shared(study(plan=PLAN)) is None
 
 

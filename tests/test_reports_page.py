@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from records import record, retrained, study
 
+from reports.contents import contents
 from reports.diagnosis import diagnose
-from reports.page import page, write_page, write_report
+from reports.page import page, write_report
 from reports.reproduction import reproduction
 from spaces.toml import to_toml
 from studies.plan import fingerprint, load_study
@@ -52,12 +53,12 @@ def winner(*names, **more):
 
 @pytest.fixture(scope="module")
 def text_with_winner():
-    return page(full(), winner(EVIL, EVIL, subject=EVIL, layer=EVIL))
+    return page(contents(full(), winner(EVIL, EVIL, subject=EVIL, layer=EVIL)))
 
 
 @pytest.mark.parametrize("with_winner", [False, True])
 def test_a_page_is_well_formed_and_needs_nothing_from_elsewhere(with_winner, text_with_winner):
-    text = text_with_winner if with_winner else page(full())
+    text = text_with_winner if with_winner else page(contents(full()))
     tags = Tags(text)
     assert tags.open == []
     assert "script" not in tags.tags
@@ -75,7 +76,7 @@ def test_every_picture_is_described_in_words(text_with_winner):
 
 
 def test_a_page_tells_what_won_what_failed_and_what_it_takes_to_run_it_again():
-    text = page(full())
+    text = page(contents(full()))
     assert "Trial 0 won: 94.00% validation accuracy" in text
     assert re.search(r"loss is not finite at epoch 2</td><td>2 trials</td><td[^>]*>2, 3<", text)
     assert "no reason was recorded" in text
@@ -89,22 +90,21 @@ def test_nothing_from_a_study_is_taken_for_markup():
         record(0, val_accuracy=0.9, params={"optimizer": EVIL, EVIL: 1}, history={"val_accuracy": (0.9,)}),
         record(1, "failed", reason=EVIL),
     ]
-    text = page(study(trials, name=EVIL, plan={EVIL: EVIL}, space={"x": EVIL}, data={EVIL: EVIL}, uuid=EVIL))
+    text = page(contents(study(trials, name=EVIL, plan={EVIL: EVIL}, space={"x": EVIL}, data={EVIL: EVIL}, uuid=EVIL)))
     tags = Tags(text)
     assert "script" not in tags.tags
     assert not [name for name, _ in tags.attributes if name.startswith("on")]
     assert "49" not in text.split("<h2>Charts")[0].split("<main>")[1]
 
 
-def test_a_page_tells_all_of_the_winner_where_a_diagnosis_is_given(tmp_path):
-    write_page(full(), tmp_path / "report.html", winner(subject="trial 0, retrained with seed 5"))
-    text = (tmp_path / "report.html").read_text()
+def test_a_page_tells_all_of_the_winner_where_a_diagnosis_is_given():
+    text = page(contents(full(), winner(subject="trial 0, retrained with seed 5")))
     heads = re.findall(r"<h[23]>([^<]+)</h", text.split("The winner")[1].split("<h2>Failures")[0])
     assert heads == ["Predictions on the test split", "Samples", "Training", "Weights"]
     assert "trial 0, retrained with seed 5" in text
     assert "Accuracy 75.00% on 4 test examples" in text
     assert re.search(r"<td>dog</td><td>cat</td><td class=\"number\">1</td><td class=\"number\">50.0%</td>", text)
-    assert "The winner" not in page(full())
+    assert "The winner" not in page(contents(full()))
 
 
 def test_nothing_from_a_diagnosis_is_taken_for_markup(text_with_winner):
@@ -115,17 +115,17 @@ def test_nothing_from_a_diagnosis_is_taken_for_markup(text_with_winner):
 
 @pytest.mark.parametrize("state", ["running", "paused", "pruned", "complete", "failed"])
 def test_a_page_can_be_made_of_any_study(state):
-    text = page(study([record(0, state, 0)], state="searching", plan={}, space={}, data={}))
+    text = page(contents(study([record(0, state, 0)], state="searching", plan={}, space={}, data={})))
     assert Tags(text).open == []
 
 
 def test_a_study_without_trials_has_a_page_that_says_so():
-    assert "No trial has been trained yet." in page(study())
+    assert "No trial has been trained yet." in page(contents(study()))
 
 
 def test_a_long_leaderboard_is_cut_and_says_where_the_rest_is():
     trials = [record(i, val_accuracy=i / 100) for i in range(40)]
-    text = page(study(trials))
+    text = page(contents(study(trials)))
     assert "The best 30 of 40 trials" in text
     assert "toprung leaderboard digits --csv FILE" in text
 
@@ -133,7 +133,7 @@ def test_a_long_leaderboard_is_cut_and_says_where_the_rest_is():
 def test_a_page_replaces_the_old_one(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old")
-    write_page(full(), path)
+    write_report(full(), tmp_path, path)
     assert path.read_text().startswith("<!DOCTYPE html>")
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
@@ -175,4 +175,5 @@ def test_the_two_files_of_a_report_are_the_study_again(tmp_path, name):
 
 
 def test_a_report_does_not_tell_whose_folder_the_study_lay_in():
-    assert "/home/me" not in page(study([record(0, val_accuracy=0.9)], data={"hash": "x", "base": "/home/me"}))
+    told = study([record(0, val_accuracy=0.9)], data={"hash": "x", "base": "/home/me"})
+    assert "/home/me" not in page(contents(told))

@@ -171,7 +171,7 @@ class Desk:
             for epoch in range(flight.epochs + 1, step.to_epoch + 1):
                 metrics = {"val_accuracy": 0.5 + 0.01 * step.number}
                 flight.epoch_done(EpochDone(trial=step.number, epoch=epoch, metrics=metrics, seconds=1.0))
-            flight.rung_reached("paused")
+            flight.rung_reached("paused", flight.epochs)
             self.rule.arrive(step.number, step.to_epoch, flight.record.value)
 
     def params(self):

@@ -28,6 +28,7 @@ from search.devices import Slot
 from search.job import make_recipe, publish, workload
 from search.messages import EpochDone, Task, TrainJob, TrialFailed
 from spaces import Space, validate
+from studies.grid import Key, key
 from studies.plan import LoadedStudy, SamplerPlan, load_study
 from studies.records import Params, TrialRecord
 from studies.sampler import Proposer
@@ -80,11 +81,11 @@ def draw(space: Space, count: int) -> list[Params]:
     """So many different configurations of a space, as toprung's random sampler draws them."""
     flat = load_study(STUDY).plan.hyperband.ladder
     proposer = Proposer(space, SamplerPlan(name="random"), "maximize", flat)
-    drawn: dict[str, Params] = {}
+    drawn: dict[Key, Params] = {}
     for number in range(20 * count):
         params = proposer.propose(number, [])
         if params is not None:
-            drawn.setdefault(space.key(params), params)
+            drawn.setdefault(key(params), params)
         if len(drawn) == count:
             break
     return list(drawn.values())

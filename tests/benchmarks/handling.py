@@ -64,7 +64,7 @@ class Search:
         self._train(step, step.to_epoch)
         flight = self.logbook.flights[step.number]
         flight.weighs(10_000)
-        flight.rung_reached("complete" if step.to_epoch == self._ladder.max_resource else "paused")
+        flight.rung_reached("complete" if step.to_epoch == self._ladder.max_resource else "paused", step.to_epoch)
         self._rule.arrive(step.number, step.to_epoch, flight.record.value or 0.0)
         self._rule.out(step.number)
         self.logbook.save(flight)
