@@ -34,6 +34,7 @@ def build_custom(name: str, params: Mapping[str, Scalar], task: Task) -> Any:
     def again() -> Any:
         model = complete(name, function(dict(params), task.input_shape, task.classes), task)
         refuse_other_outputs(name, model, (task.outputs,), law)
+        model.optimizer = None  # if it has one: training brings its own
         return model
 
     model = again()
@@ -88,12 +89,15 @@ def _in_a_line(problem: Exception) -> str:
 def complete(name: str, model: Any, task: Task) -> Any:
     """The model with the rescaling of the arrays in front, if it needs any.
 
+    It is a functional one that isn't compiled, but where it has a `train_step` of its own.
+
     Raises:
         SearchError: It is no model.
     """
     if not isinstance(model, keras.Model):
         raise SearchError(f"model: {name} must return a keras.Model (came {type(model).__name__})")
-    if type(model).train_step is keras.Model.train_step and (task.rescales or not getattr(model, "inputs", None)):
+    ready = getattr(model, "inputs", None) and not (isinstance(model, keras.Sequential) or model.compiled)
+    if type(model).train_step is keras.Model.train_step and (task.rescales or not ready):
         inputs, x = begin(task)
         model = keras.Model(inputs, model(x))
     return model

@@ -1,0 +1,30 @@
+"""Models and hypermodels of users, in every form that they may have, train as their authors meant."""
+
+import numpy as np
+import pytest
+from trainers import PARAMS, assert_equal, make_blobs, make_trainer, train
+
+pytestmark = pytest.mark.backend
+
+OWN = {name: value for name, value in PARAMS.items() if name not in ("layers", "units", "dropout", "l1")}
+
+
+def measured(folder):
+    """The blobs of tests with measurements in place of pixels."""
+    blobs = make_blobs(folder)
+    for name in ("train", "validation"):
+        x = np.asarray(blobs.array(f"data/x_{name}.npy"))
+        blobs.put_array(f"data/x_{name}.npy", x.astype(np.float32) / 255)
+    return blobs
+
+
+def test_a_sequential_model_of_one_s_own_trains_on_measurements(tmp_path):
+    trainer = make_trainer(measured(tmp_path), model="models_of_users:sequential", scale=1.0)
+    assert len(train(trainer, 2, OWN)) == 2
+
+
+@pytest.mark.parametrize("name", ["compiled", "compiled_with_own_step"])
+def test_a_model_of_one_s_own_that_is_compiled_trains_with_the_study_s_optimizer(tmp_path, name):
+    trainer = make_trainer(measured(tmp_path), model=f"models_of_users:{name}", scale=1.0)
+    plain = make_trainer(measured(tmp_path), model="models_of_users:sequential", scale=1.0)
+    assert_equal(train(trainer, 2, OWN), train(plain, 2, OWN, trial=1))
