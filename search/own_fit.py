@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
+from search.models.custom import count_names_afresh
 from search.models.hypermodel import Built, wants_rows
 from search.models.parts import Rescale
 from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, create_variables
@@ -113,6 +114,7 @@ class OwnFit:
         }
         options = _accepted(fit, options)
         while True:
+            count_names_afresh()
             try:
                 return fit(built.hp, built.inner, train.x, train.y, **options)
             except _Enough:

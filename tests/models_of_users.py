@@ -1,6 +1,7 @@
 """Models and hypermodels of all the forms in which users have them: nothing here knows of toprung."""
 
 import keras
+import keras_tuner
 
 
 def layers(input_shape, classes):
@@ -34,3 +35,42 @@ def compiled_with_own_step(params, input_shape, classes):
     model = functional(input_shape, classes, OwnStep)
     model.compile("rmsprop", "sparse_categorical_crossentropy")
     return model
+
+
+class Nameless(keras.metrics.Metric):
+    def update_state(self, *arguments, **options):
+        pass
+
+    def result(self):
+        return keras.ops.zeros(())
+
+
+class Counting(keras.Model):
+    """Has a metric of its own that it gave no name."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.seen = Nameless()
+
+    def train_step(self, *arguments):
+        return super().train_step(*arguments)
+
+
+def counting(params, input_shape, classes):
+    return functional(input_shape, classes, Counting)
+
+
+def auc(hp):
+    model = functional((4, 4), 3)
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy", keras.metrics.AUC()])
+    return model
+
+
+class CompilesInFit(keras_tuner.HyperModel):
+    def build(self, hp):
+        return functional((4, 4), 3)
+
+    def fit(self, hp, model, x, y, **options):
+        metrics = ["accuracy", Nameless()]
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=metrics, jit_compile=False)
+        return model.fit(x, y, **options)

@@ -7,6 +7,7 @@ from trainers import PARAMS, assert_equal, make_blobs, make_trainer, train
 pytestmark = pytest.mark.backend
 
 OWN = {name: value for name, value in PARAMS.items() if name not in ("layers", "units", "dropout", "l1")}
+OF_TUNER = {"batch_size": 16, "precision": "float32", "jit_compile": "auto"}
 
 
 def measured(folder):
@@ -28,3 +29,13 @@ def test_a_model_of_one_s_own_that_is_compiled_trains_with_the_study_s_optimizer
     trainer = make_trainer(measured(tmp_path), model=f"models_of_users:{name}", scale=1.0)
     plain = make_trainer(measured(tmp_path), model="models_of_users:sequential", scale=1.0)
     assert_equal(train(trainer, 2, OWN), train(plain, 2, OWN, trial=1))
+
+
+@pytest.mark.parametrize(
+    "name", ["keras_tuner:models_of_users:auc", "keras_tuner:models_of_users:CompilesInFit", "models_of_users:counting"]
+)
+def test_a_metric_without_a_name_is_called_the_same_in_every_worker(tmp_path, name):
+    params = OWN if name.startswith("models") else OF_TUNER
+    first, other = (make_trainer(make_blobs(tmp_path), model=name) for _ in range(2))
+    train(first, 1, params)
+    assert train(first, 1, params, trial=1)[0].keys() == train(other, 2, params, known=1)[0].keys()

@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import keras
+from keras.src.utils.naming import reset_uids
 
 from search.errors import SearchError
 from search.models.parts import Scalar, Task, begin
@@ -32,6 +33,7 @@ def build_custom(name: str, params: Mapping[str, Scalar], task: Task) -> Any:
     law = "one sigmoid unit for binary_crossentropy" if task.outputs == 1 else "one probability a class"
 
     def again() -> Any:
+        count_names_afresh()
         model = complete(name, function(dict(params), task.input_shape, task.classes), task)
         refuse_other_outputs(name, model, (task.outputs,), law)
         model.optimizer = None  # if it has one: training brings its own
@@ -40,6 +42,11 @@ def build_custom(name: str, params: Mapping[str, Scalar], task: Task) -> Any:
     model = again()
     remember_builder(model, again)
     return model
+
+
+def count_names_afresh() -> None:
+    """Let Keras name what has no name as in a new process: a metric is "auc" for every trial, not "auc_3" for one."""
+    reset_uids()  # `clear_session` would forget the precision too
 
 
 def builder_of(model: Any) -> Callable[[], Any] | None:

@@ -13,7 +13,7 @@ from keras_tuner import HyperModel, HyperParameters
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from search.models.custom import complete, import_named, refuse_other_outputs, remember_builder
+from search.models.custom import complete, count_names_afresh, import_named, refuse_other_outputs, remember_builder
 from search.models.parts import Scalar, Task
 from spaces.keras_tuner import to_values
 from spaces.space import HYPERMODEL
@@ -158,6 +158,7 @@ def _built(name: str, params: Mapping[str, Scalar], task: Task) -> Built:
     given = to_values(dict(params))
     hp.values = dict(given)
     hypermodel.declare_hyperparameters(hp)
+    count_names_afresh()
     inner = hypermodel.build(hp)
     if isinstance(inner, keras.Model) and not inner.built:
         inner.build((None, *task.input_shape))
