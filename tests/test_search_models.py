@@ -96,6 +96,13 @@ def test_rows_that_need_no_rescaling_get_none():
     assert layers(made("mlp", {}, (2,))) == ["InputLayer", "Dense", "Activation", "Dense"]
 
 
+def test_rows_are_rescaled_in_float32_whatever_the_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = made("mlp", {"layers": 0}, (1,), classes=2, scale=[0.5], offset=[-5000.0])
+    x = np.array([[9998.0], [10000.0], [10002.0]])
+    np.testing.assert_allclose(np.asarray(model.get_layer("rescaling")(x)), [[-1], [0], [1]])
+
+
 def test_probabilities_are_float32_in_mixed_precision():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")

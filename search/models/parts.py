@@ -137,7 +137,8 @@ def begin(task: Task) -> tuple[Any, Any]:
     if not task.rescales:
         return inputs, inputs
     scale, offset = (value if isinstance(value, int | float) else list(value) for value in (task.scale, task.offset))
-    return inputs, keras.layers.Rescaling(scale, offset, name="rescaling")(inputs)
+    # in float32: the few digits of a half may all go into the mean that is taken off
+    return inputs, keras.layers.Rescaling(scale, offset, dtype="float32", name="rescaling")(inputs)
 
 
 def augmented(task: Task, x: Any, reader: Reader, scalars: Scalars) -> Any:
