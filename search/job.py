@@ -347,7 +347,7 @@ def _trace(space: Space, params: Params, backend: str) -> str:
     What a worker shares it decides by itself, see `Kinship`; where they differ, that costs time and changes no result.
     """
     shared = backend == "tensorflow" and not is_custom(space.model) and params.get("jit_compile") is not True
-    return _structure(space, {name: value for name, value in params.items() if not (shared and is_width(name))})
+    return _structure(space, {name: value for name, value in params.items() if not (shared and is_width(name, value))})
 
 
 def _where(slots: Sequence[Slot]) -> str:

@@ -42,7 +42,7 @@ class Kinship:
     @classmethod
     def of(cls, params: dict[str, Any], scalars: Scalars) -> Kinship:
         """Of the model for some params, whose numbers are variables; those don't count, nor do widths."""
-        varies = {name for name in params if name in scalars.names or is_width(name)}
+        varies = {name for name, value in params.items() if name in scalars.names or is_width(name, value)}
         counts = {name: None if name in varies else value for name, value in params.items()}
         judged = {name: value for name, value in counts.items() if name not in TRAINING - _OF_VALIDATION}
         return cls(json.dumps(counts, sort_keys=True), json.dumps(judged, sort_keys=True))

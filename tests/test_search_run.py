@@ -305,6 +305,7 @@ def test_seeds_reach_the_workers_and_retraining_takes_one_at_a_time(tmp_path):
         ("tensorflow", {"units": 32}, True),
         ("tensorflow", {"units": 32, "learning_rate": 0.1}, True),
         ("tensorflow", {"optimizer": "sgd"}, False),
+        ("tensorflow", {"units": 0}, False),
         ("tensorflow", {"units": 32, "jit_compile": True}, False),
         ("jax", {"units": 32}, False),
     ],

@@ -123,9 +123,9 @@ def check_space(space: Space, where: str) -> None:
         raise SearchError(f"{where}: {error}") from None
 
 
-def is_width(name: str) -> bool:
-    """Whether a parameter of toprung's own models is the width of a layer, or of several."""
-    return _WIDTH.fullmatch(name) is not None
+def is_width(name: str, value: Scalar) -> bool:
+    """Whether a parameter of toprung's own models is the width of a layer, or of several; 0 stands for no layer."""
+    return _WIDTH.fullmatch(name) is not None and value != 0
 
 
 def is_custom(name: str) -> bool:
