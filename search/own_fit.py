@@ -77,7 +77,14 @@ class OwnFit:
         return metrics | {f"val_{name}": value for name, value in self.validate(validation).items()}
 
     def stretch(
-        self, train: DeviceArrays, validation: DeviceArrays, first: int, to_epoch: int, monitor: str, told: Told
+        self,
+        train: DeviceArrays,
+        validation: DeviceArrays,
+        first: int,
+        to_epoch: int,
+        monitor: str,
+        told: Told,
+        seeded: Callable[[], None],
     ) -> None:
         """Train until so many epochs are completed.
 
@@ -88,12 +95,15 @@ class OwnFit:
             to_epoch: Epochs to complete.
             monitor: What a number that `fit` returns is taken for.
             told: Called after each epoch.
+            seeded: Sets what random numbers are drawn from; called before each call of `fit`, and where a loop of
+                Keras's begins, which draws some before that only where it must build the model.
         Raises:
             SearchError: It reports no epoch to its callbacks and returns no metrics.
         """
         epoch, going = first, True
         while epoch < to_epoch and going:
-            reporter = _Reporter(to_epoch - epoch, told)
+            reporter = _Reporter(to_epoch - epoch, told, seeded)
+            seeded()
             result = self._call(train, validation, epoch, to_epoch, reporter)
             epoch, going = epoch + reporter.epochs, reporter.going
             if reporter.epochs == 0:  # it went its own way: what it returns is one epoch's
@@ -139,18 +149,23 @@ class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]
         going: Whether the trial goes on.
     """
 
-    def __init__(self, most: int, told: Told) -> None:
+    def __init__(self, most: int, told: Told, seeded: Callable[[], None]) -> None:
         super().__init__()
         self.epochs = 0
         self.going = True
         self._most = most
         self._told = told
+        self._seeded = seeded
         self._began = time.perf_counter()
 
     def seconds(self) -> float:
         """Since this was last asked."""
         began, self._began = self._began, time.perf_counter()
         return self._began - began
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """A loop of Keras's begins."""
+        self._seeded()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Tell of an epoch; the next one would be too many."""
@@ -177,7 +192,8 @@ def fit_briefly(hypermodel: Any, hp: Any, model: Any) -> None:
     if one_hot:
         y[:, 0] = 1
     model.fit = enough
-    options = {"validation_data": (x, y), "epochs": 1, "callbacks": [_Reporter(1, lambda *_: False)], "verbose": 0}
+    reporter = _Reporter(1, lambda *_: False, lambda: None)
+    options = {"validation_data": (x, y), "epochs": 1, "callbacks": [reporter], "verbose": 0}
     try:
         hypermodel.fit(hp, model, x, y, **_accepted(hypermodel.fit, options))
     except _Enough:

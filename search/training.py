@@ -51,6 +51,7 @@ from search.programs import (
     is_out_of_memory,
     making,
     read,
+    write,
 )
 from search.programs.fit import FitProgram
 from search.recording import Recorder
@@ -211,11 +212,15 @@ class KerasTrainer:
             report(self._keep(machine, member, metrics, [read(machine.state)], seconds))
             return member.going and not paused()
 
+        def seeded() -> None:
+            keras.utils.set_random_seed(derive(member.task.seed, member.epoch))
+            states = [member.generator_states(index, one.dtype)[0] for index, one in enumerate(machine.generators)]
+            write(machine.generators, states)
+
         if member.task.seeds > 1 or member.task.record:
             raise Unusable(NOT_FOR_OWN_FIT)
-        keras.utils.set_random_seed(derive(member.task.seed, member.epoch))
         beside = data[1] or self._resident(machine, "validation")  # trained on as well: what it says is left out
-        program.stretch(data[0], beside, member.progress.epoch, member.to_epoch, self._workload.monitor, told)
+        program.stretch(data[0], beside, member.progress.epoch, member.to_epoch, self._workload.monitor, told, seeded)
 
     def _enter(self, machine: Machine, cohort: Cohort, task: Task, to_epoch: int, report: Report) -> Member:
         """Take a trial up where its checkpoint stands, telling what the supervisor hasn't recorded of it."""

@@ -74,3 +74,16 @@ class CompilesInFit(keras_tuner.HyperModel):
         metrics = ["accuracy", Nameless()]
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=metrics, jit_compile=False)
         return model.fit(x, y, **options)
+
+
+class Dropping(keras_tuner.HyperModel):
+    """Trains by its own fit, with dropout."""
+
+    def build(self, hp):
+        inputs, flatten, dense = layers((4, 4), 3)
+        model = keras.Sequential([inputs, flatten, keras.layers.Dropout(0.5), dense])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+        return model
+
+    def fit(self, hp, model, *arguments, **options):
+        return model.fit(*arguments, batch_size=16, **options)

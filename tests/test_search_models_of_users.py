@@ -39,3 +39,12 @@ def test_a_metric_without_a_name_is_called_the_same_in_every_worker(tmp_path, na
     first, other = (make_trainer(make_blobs(tmp_path), model=name) for _ in range(2))
     train(first, 1, params)
     assert train(first, 1, params, trial=1)[0].keys() == train(other, 2, params, known=1)[0].keys()
+
+
+def test_a_fit_of_its_own_drops_the_same_after_a_pause_in_whatever_worker(tmp_path):
+    def rungs(folder, first, then):
+        blobs = make_blobs(tmp_path / folder)
+        trainers = [make_trainer(blobs, model="keras_tuner:models_of_users:Dropping") for _ in range(2)]
+        return train(trainers[first], 2, OF_TUNER) + train(trainers[then], 4, OF_TUNER, known=2)
+
+    assert_equal(rungs("one", 0, 0), rungs("two", 0, 1))
