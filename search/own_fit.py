@@ -40,7 +40,7 @@ class OwnFit:
         self._built = built
         self._scale = np.asarray(scale, np.float32)
         self._offset = np.asarray(offset, np.float32)
-        inputs = keras.Input(built.inner.input_shape[1:])
+        inputs = keras.Input(built.model.input_shape[1:])
         self._judge = keras.Model(inputs, built.inner(inputs))
         self._judge.compile(loss=built.model.loss, metrics=metrics, jit_compile=False)
 

@@ -87,3 +87,30 @@ class Dropping(keras_tuner.HyperModel):
 
     def fit(self, hp, model, *arguments, **options):
         return model.fit(*arguments, batch_size=16, **options)
+
+
+class Subclassed(keras.Model):
+    """Layers in __init__, logic in call: it has no inputs before it sees some."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.flatten = keras.layers.Flatten()
+        self.hidden = keras.layers.Dense(units, activation="relu")
+        self.outputs_of = keras.layers.Dense(3, activation="softmax")
+
+    def call(self, inputs):
+        return self.outputs_of(self.hidden(self.flatten(inputs)))
+
+
+def subclassed(hp):
+    model = Subclassed(8)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+class SubclassedWithFit(keras_tuner.HyperModel):
+    def build(self, hp):
+        return subclassed(hp)
+
+    def fit(self, hp, model, *arguments, **options):
+        return model.fit(*arguments, batch_size=16, **options)

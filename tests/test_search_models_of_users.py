@@ -48,3 +48,10 @@ def test_a_fit_of_its_own_drops_the_same_after_a_pause_in_whatever_worker(tmp_pa
         return train(trainers[first], 2, OF_TUNER) + train(trainers[then], 4, OF_TUNER, known=2)
 
     assert_equal(rungs("one", 0, 0), rungs("two", 0, 1))
+
+
+@pytest.mark.parametrize("name", ["subclassed", "SubclassedWithFit"])
+def test_a_model_that_is_a_class_of_its_own_trains(tmp_path, name):
+    epochs = train(make_trainer(make_blobs(tmp_path), model=f"keras_tuner:models_of_users:{name}"), 3, OF_TUNER)
+    assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
+    assert "val_accuracy" in epochs[-1]

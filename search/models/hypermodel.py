@@ -48,7 +48,7 @@ class Built:
     @property
     def one_hot(self) -> bool:
         """Whether its loss compares outputs with one-hot rows rather than with class numbers."""
-        return self.inner.compiled and self.inner.output_shape[-1] > 1 and wants_rows(self.inner.loss)
+        return self.inner.compiled and self.model.output_shape[-1] > 1 and wants_rows(self.inner.loss)
 
     @property
     def defaults(self) -> dict[str, Scalar]:
@@ -83,7 +83,7 @@ class Built:
 
     def _usual_loss(self) -> str:
         """A loss for a model that trains without one of Keras's, to be evaluated by."""
-        return "binary_crossentropy" if self.inner.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
+        return "binary_crossentropy" if self.model.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
 
 
 def build_hypermodel(name: str, params: Mapping[str, Scalar], task: Task) -> Built:
@@ -160,21 +160,21 @@ def _built(name: str, params: Mapping[str, Scalar], task: Task) -> Built:
     hypermodel.declare_hyperparameters(hp)
     count_names_afresh()
     inner = hypermodel.build(hp)
-    if isinstance(inner, keras.Model) and not inner.built:
+    if isinstance(inner, keras.Sequential) and not inner.built:
         inner.build((None, *task.input_shape))
-    model = complete(name, _plain(inner), task)
+    model = complete(name, _plain(inner, task), task)
     allowed = {task.classes, 1} if task.classes == 2 else {task.classes}
     refuse_other_outputs(name, model, allowed, "one probability a class")
     return Built(hypermodel, hp, given, inner, model, task.classes)
 
 
-def _plain(model: Any) -> Any:
+def _plain(model: Any, task: Task) -> Any:
     """The same layers in a model that isn't compiled, for evaluation and export, and without a step of its own."""
     if not isinstance(model, keras.Model):
         return model
     if type(model).__module__.startswith("keras."):  # sequential or functional
         return keras.Model(model.inputs, model.outputs)
-    inputs = keras.Input(model.input_shape[1:])
+    inputs = keras.Input(task.input_shape)
     return keras.Model(inputs, model(inputs))
 
 
