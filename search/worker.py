@@ -184,6 +184,7 @@ def _keras_trainer(workload: Workload) -> tuple[Trainer, Ready]:
         devices=seen,
         versions=versions,
         seconds=time.perf_counter() - _STARTED,
+        cohort=trainer.cohort,
         warning="" if seen or gpu == "-1" else f"{backend} doesn't see GPU {gpu} and trains on cores; toprung doctor",
     )
     return trainer, ready

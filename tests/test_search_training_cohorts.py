@@ -5,12 +5,13 @@ import weakref
 import keras
 import numpy as np
 import pytest
-from trainers import PARAMS, assert_equal, cohort_events, make_blobs, make_trainer, train, train_cohort
+from trainers import PARAMS, assert_equal, cohort_events, make_blobs, make_trainer, make_workload, train, train_cohort
 
 from search import machines, training
 from search.messages import EvaluateJob, Task, TrainJob, TrialFailed
 from search.programs import InTurn
 from search.programs.fit import FitProgram
+from search.worker import _keras_trainer
 from studies.patience import EarlyStopping, Plateau
 
 pytestmark = pytest.mark.backend
@@ -37,6 +38,14 @@ COHORT = {
 
 def cohort_of(*trials, **changes):
     return {trial: PARAMS | COHORT[trial] | changes for trial in trials}
+
+
+def test_a_worker_says_how_many_trials_it_trains_together(blobs, monkeypatch):
+    monkeypatch.setattr("search.programs.limit_threads", lambda threads: None)  # of this process they are set already
+    ready = [_keras_trainer(make_workload(blobs))[1]]
+    monkeypatch.setattr(training, "faster_together", lambda: 16)
+    ready += [_keras_trainer(make_workload(blobs, resident_bytes=size))[1] for size in (10**9, 0)]
+    assert [one.cohort for one in ready] == [1, 16, 1]  # on cores, on a GPU, and with data that it has no room for
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,10 @@ def make_blobs(folder, validation=30):
 
 
 def make_trainer(blobs, **changes):
+    return KerasTrainer(make_workload(blobs, **changes))
+
+
+def make_workload(blobs, **changes):
     told = {
         "blobs": blobs.address(),
         "model": "mlp",
@@ -47,7 +51,7 @@ def make_trainer(blobs, **changes):
         "resident_bytes": 10**9,
         "epochs": 5,
     }
-    return KerasTrainer(Workload(**told | changes))
+    return Workload(**told | changes)
 
 
 def train(trainer, to_epoch, params=PARAMS, *, trial=0, seed=5, known=0, structure="s", data="train", pause_at=99):
