@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from search.errors import Interrupted, SearchError
@@ -12,6 +12,7 @@ from search.messages import EpochDone, Event, Job, JobDone, Refused, TrainJob, T
 from search.pool import Died, Pool
 from search.progress import Direction, Progress
 from search.signals import StopRequest
+from search.telling import Observe
 
 _TRIES = 3
 _TICK_SECONDS = 0.2
@@ -62,7 +63,7 @@ class Errand:
         return progress
 
 
-def run_errands(pool: Pool, jobs: Sequence[Job], stop: StopRequest, observe: Callable[..., None]) -> list[Errand]:
+def run_errands(pool: Pool, jobs: Sequence[Job], stop: StopRequest, observe: Observe) -> list[Errand]:
     """Do all jobs, several at a time. A training that fails is told by its errand.
 
     Returns:
@@ -84,7 +85,7 @@ def run_errands(pool: Pool, jobs: Sequence[Job], stop: StopRequest, observe: Cal
 class _Round:
     """Errands that wait, those that workers are busy with, and what is known of the workers."""
 
-    def __init__(self, pool: Pool, errands: Sequence[Errand], observe: Callable[..., None]) -> None:
+    def __init__(self, pool: Pool, errands: Sequence[Errand], observe: Observe) -> None:
         self._pool = pool
         self._observe = observe
         self._waiting = deque(errands)

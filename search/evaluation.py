@@ -25,6 +25,7 @@ from search.errors import SearchError
 from search.messages import EvaluateJob, PredictJob, Task
 from search.pool import Pool
 from search.signals import StopRequest
+from search.telling import Observe, to_nobody
 from studies.plan import DataPlan
 from studies.records import TestScore
 
@@ -108,7 +109,7 @@ def score(
     n_validation: int,
     pool: Pool,
     stop: StopRequest,
-    observe: Callable[..., None],
+    observe: Observe,
 ) -> list[TestScore]:
     """Score final weights on the open test split; one score a candidate, in order."""
     jobs = [
@@ -158,7 +159,7 @@ def _predicted(winner: Candidate, pool: Pool, blobs: Blobs, name: str) -> dict[s
         x=f"{SEALED}/{name}.npy",
         output=f"{SEALED}/predicted.npz",
     )
-    run_errands(pool, [job], StopRequest(), lambda *_, **__: None)
+    run_errands(pool, [job], StopRequest(), to_nobody)
     with np.load(io.BytesIO(blobs.get(job.output)), allow_pickle=False) as file:
         return dict(file)
 

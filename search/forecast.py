@@ -21,6 +21,7 @@ from search.messages import Task, TrainJob
 from search.models.fitness import check_study
 from search.seeds import derive
 from search.signals import StopRequest
+from search.telling import to_nobody
 from studies.files import trial_folder
 from studies.plan import LoadedStudy
 
@@ -110,7 +111,7 @@ def _epoch_seconds(loaded: LoadedStudy, options: Options, slots: list[Slot]) -> 
             publish(splits, blobs)
             brief = workload(loaded, splits, blobs, slots).model_copy(update={"early_stopping": None})
             pool.brief(brief)  # which would end the probe
-            (errand,) = run_errands(pool, [job], StopRequest(), lambda *_, **__: None)
+            (errand,) = run_errands(pool, [job], StopRequest(), to_nobody)
         finally:
             pool.close()
     if errand.failed:

@@ -34,7 +34,7 @@ from studies.records import Params
 if TYPE_CHECKING:
     from search.blobs import Blobs
     from search.datasets import SearchSplits, Source
-    from search.supervisor import Observe
+    from search.telling import Observe
     from studies.store import OpenStudy, Store
 
 _MEMORY_SHARE = 0.25  # of the machine's memory, that the resident data of all workers may take

@@ -111,37 +111,36 @@ class TrainJob(_Message):
     data: Literal["train", "train+validation"] = "train"
 
 
-class EvaluateJob(_Message):
-    """Evaluate the best weights of a trial on the rows of two arrays, `x` and `y`."""
+class WeightsJob(_Message):
+    """Do something with the best weights of a trial."""
 
-    type: Literal["evaluate"] = "evaluate"
     structure: str
     task: Task
     best_epoch: int
+
+
+class EvaluateJob(WeightsJob):
+    """Evaluate them on the rows of two arrays, `x` and `y`."""
+
+    type: Literal["evaluate"] = "evaluate"
     x: str
     y: str
 
 
-class ExportJob(_Message):
-    """Write the best weights of a trial as a model that plain Keras loads."""
+class ExportJob(WeightsJob):
+    """Write them as a model that plain Keras loads."""
 
     type: Literal["export"] = "export"
-    structure: str
-    task: Task
-    best_epoch: int
     output: str
 
 
-class PredictJob(_Message):
-    """Write what the best weights of a trial make of the rows of an array: an .npz file.
+class PredictJob(WeightsJob):
+    """Write what they make of the rows of an array: an .npz file.
 
     It holds "probabilities", shape (rows, classes), and every weight as "weight:LAYER:NAME".
     """
 
     type: Literal["predict"] = "predict"
-    structure: str
-    task: Task
-    best_epoch: int
     x: str
     output: str
 
@@ -222,9 +221,9 @@ class Refused(_Message):
     exit_code: int = 2
 
 
-Order = Annotated[Workload | TrainJob | EvaluateJob | ExportJob | PredictJob | Pause, Field(discriminator="type")]
-Event = Annotated[Ready | EpochDone | TrialFailed | JobDone | Refused, Field(discriminator="type")]
 Job = TrainJob | EvaluateJob | ExportJob | PredictJob
+Order = Workload | Job | Pause
+Event = Ready | EpochDone | TrialFailed | JobDone | Refused
 
-ORDERS: TypeAdapter[Workload | TrainJob | EvaluateJob | ExportJob | PredictJob | Pause] = TypeAdapter(Order)
-EVENTS: TypeAdapter[Ready | EpochDone | TrialFailed | JobDone | Refused] = TypeAdapter(Event)
+ORDERS: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="type")])
+EVENTS: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])

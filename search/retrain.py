@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from search.blobs import Blobs
@@ -14,6 +14,7 @@ from search.pool import Pool
 from search.recipe import Recipe
 from search.seeds import repeated
 from search.signals import StopRequest
+from search.telling import Observe, to_nobody
 from studies.plan import Retrain, StudyPlan
 from studies.records import RetrainRecord, TestScore, TrialRecord
 
@@ -43,7 +44,7 @@ def retrain(
     sizes: tuple[int, int],
     pool: Pool,
     stop: StopRequest,
-    observe: Callable[..., None],
+    observe: Observe,
 ) -> list[Repetition]:
     """Train configurations anew with `plan.retrain.seeds` seeds each.
 
@@ -76,7 +77,7 @@ def restore(
     blobs: Blobs,
     pool: Pool,
     stop: StopRequest,
-    observe: Callable[..., None],
+    observe: Observe,
 ) -> list[TrialRecord]:
     """Train trials again whose best weights are missing or damaged: their params and seeds give the same ones.
 
@@ -112,7 +113,7 @@ def export(repetition: Repetition, pool: Pool, output: str) -> None:
     """Write a repetition's weights as a `.keras` file under the blob key `output`."""
     one = repetition.candidate
     job = ExportJob(structure=one.structure, task=one.task, best_epoch=one.best_epoch, output=output)
-    run_errands(pool, [job], StopRequest(), lambda *_, **__: None)
+    run_errands(pool, [job], StopRequest(), to_nobody)
 
 
 def chosen(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:

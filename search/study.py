@@ -13,7 +13,7 @@ from studies.plan import LoadedStudy, StudyPlan
 from studies.records import StudyRecord
 
 if TYPE_CHECKING:
-    from search.supervisor import Observe
+    from search.telling import Observe
 
 
 def run_study(loaded: LoadedStudy, options: Options, stop: StopRequest, observe: Observe) -> StudyRecord:

@@ -6,7 +6,6 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -21,6 +20,7 @@ from search.messages import EpochDone, Event, JobDone, Ready, Refused, TrainJob,
 from search.pool import Died, Pool
 from search.recipe import Recipe
 from search.signals import StopRequest
+from search.telling import Observe
 from studies.plan import StudyPlan
 from studies.promotion import Step
 from studies.sampler import Proposer
@@ -35,8 +35,6 @@ _PATIENCE_SECONDS = 300.0  # before others; ten epochs of the network if they ta
 _MEMORY_SHARE = 0.8  # of the machine's memory, that all workers may take together
 _PROGRAM_SECONDS = 0.5  # that making a program takes, until it is known
 _PAUSE_SECONDS = 5.0  # beyond the epoch under way, until a worker that doesn't pause is killed
-
-Observe = Callable[..., None]
 
 
 class Supervisor:

@@ -118,16 +118,17 @@ def serve(make_trainer: Callable[[Workload], tuple[Trainer, Ready]]) -> None:
             say(Refused(message=str(problem), exit_code=problem.exit_code))
 
 
-def _do(trainer: Trainer, order: object, say: Callable[[Event], None], paused: Callable[[], bool]) -> JobDone:
-    if isinstance(order, TrainJob):
-        return trainer.train(order, say, paused)
-    if isinstance(order, EvaluateJob):
-        return trainer.evaluate(order)
-    if isinstance(order, ExportJob):
-        return trainer.export(order)
-    if isinstance(order, PredictJob):
-        return trainer.predict(order)
-    raise SearchError(f"worker: not a job ({type(order).__name__})", exit_code=1)
+def _do(trainer: Trainer, order: Workload | Job, say: Callable[[Event], None], paused: Callable[[], bool]) -> JobDone:
+    match order:
+        case TrainJob():
+            return trainer.train(order, say, paused)
+        case EvaluateJob():
+            return trainer.evaluate(order)
+        case ExportJob():
+            return trainer.export(order)
+        case PredictJob():
+            return trainer.predict(order)
+    raise SearchError("worker: was briefed already", exit_code=1)
 
 
 def _peak_memory() -> int:
