@@ -36,7 +36,7 @@ from studies.files import FILES, REPORT, RUNS, is_name, store_url
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.job import Options
+    from search.open_run import Options
     from studies.plan import LoadedStudy
 
 _OBJECTS_TO_COLLECT = 100_000  # new ones, some 10 MB; Python's own is 700
@@ -285,7 +285,7 @@ def _load(
 
 
 def _options(out: Path, store: str | None, backend: str | None, workers: int | None, slots_per_gpu: int) -> Options:
-    from search.job import Options
+    from search.open_run import Options
 
     return Options(out, store_url(out, store), _backend(backend), workers, slots_per_gpu)
 

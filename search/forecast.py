@@ -16,9 +16,9 @@ from search.devices import Slot, available_cores, find_slots, visible_gpus
 from search.display import duration
 from search.errands import run_errands
 from search.errors import SearchError
-from search.job import Options, make_recipe, publish, start_pool, workload
 from search.messages import Task, TrainJob
 from search.models.fitness import check_study
+from search.open_run import Options, make_recipe, publish, start_pool, workload
 from search.seeds import derive
 from search.signals import StopRequest
 from search.telling import to_nobody

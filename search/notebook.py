@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
-    from search.job import Options
+    from search.open_run import Options
 
 
 @dataclass(frozen=True, repr=False)
@@ -232,7 +232,7 @@ def _options(
     out: str | Path, store: str | None, backend: str | None, workers: int | None, slots_per_gpu: int
 ) -> Options:
     from search.devices import choose_backend
-    from search.job import Options
+    from search.open_run import Options
 
     return Options(Path(out), store_url(Path(out), store), choose_backend(backend), workers, slots_per_gpu)
 

@@ -15,8 +15,8 @@ from search.agenda import Rule
 from search.blobs import write_atomically
 from search.errors import SearchError
 from search.evaluation import Candidate, opened_test_split, predictions, score
-from search.job import Job, clean_up
 from search.logbook import Logbook
+from search.open_run import OpenRun, clean_up
 from search.retrain import Repetition, chosen, epochs_for, export, restore, retrain
 from search.supervisor import Supervisor
 from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT
@@ -29,15 +29,15 @@ from studies.stopping import Stopping
 from studies.versions import versions
 
 
-def search(job: Job) -> None:
+def search(run: OpenRun) -> None:
     """Train trials until the budget is spent."""
-    plan, logbook = job.plan, Logbook(job.study, job.plan, job.loaded.space, job.blobs)
+    plan, logbook = run.plan, Logbook(run.study, run.plan, run.loaded.space, run.blobs)
     records = logbook.records
-    job.observe("study", **_announcement(job, records, logbook.seconds_before))
-    proposer = Proposer(job.loaded.space, plan.sampler, plan.objective.direction, plan.hyperband.ladder)
+    run.observe("study", **_announcement(run, records, logbook.seconds_before))
+    proposer = Proposer(run.loaded.space, plan.sampler, plan.objective.direction, plan.hyperband.ladder)
     rule = _rule(plan, records)
-    Supervisor(logbook, plan, rule, proposer, job.recipe, job.pool, job.stop, job.observe).run()
-    job.study.set("state", "finished")
+    Supervisor(logbook, plan, rule, proposer, run.recipe, run.pool, run.stop, run.observe).run()
+    run.study.set("state", "finished")
 
 
 def _rule(plan: StudyPlan, records: Sequence[TrialRecord]) -> Rule:
@@ -47,8 +47,8 @@ def _rule(plan: StudyPlan, records: Sequence[TrialRecord]) -> Rule:
     return Promotion.rebuild(ladder, direction, records)
 
 
-def _announcement(job: Job, records: Sequence[TrialRecord], spent: float) -> dict[str, Any]:
-    plan = job.plan
+def _announcement(run: OpenRun, records: Sequence[TrialRecord], spent: float) -> dict[str, Any]:
+    plan = run.plan
     values = [(record.number, record.value) for record in records if is_ranked(record)]
     best = (max if plan.objective.direction == "maximize" else min)(values, key=itemgetter(1), default=None)
     forecast = plan.hyperband.ladder.forecast(plan.budget.trials, stopping=plan.hyperband.mode == "stop")
@@ -63,11 +63,11 @@ def _announcement(job: Job, records: Sequence[TrialRecord], spent: float) -> dic
         "expected_epochs": forecast.expected_epochs,
         "seconds_left": None if plan.budget.minutes is None else 60 * plan.budget.minutes - spent,
         "best": best,
-        "where": job.where,
+        "where": run.where,
     }
 
 
-def conclude(job: Job, top: int) -> StudyRecord:
+def conclude(run: OpenRun, top: int) -> StudyRecord:
     """Score the complete trials and retrain the best `top`, on one opening of the test split; write files.
 
     Returns:
@@ -75,31 +75,31 @@ def conclude(job: Job, top: int) -> StudyRecord:
     Raises:
         SearchError: No trial has a usable value (exit code 1).
     """
-    record = job.study.load()
+    record = run.study.load()
     trials = usable(record)
     if not trials:
         raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
-    wanted = _unscored(trials, job.plan)
-    unscored = restore(wanted, job.recipe, job.blobs, job.pool, job.stop, job.observe)
+    wanted = _unscored(trials, run.plan)
+    unscored = restore(wanted, run.recipe, run.blobs, run.pool, run.stop, run.observe)
     for trial in wanted:
         if trial not in unscored:  # noted, or the next run would train it again
-            job.study.set(test_attribute(trial.number), asdict(TestScore(metrics={})))
-    again = [trial for trial in trials[:top] if not _is_retrained(job, trial, record)]
-    repetitions = _retrain(job, again)
+            run.study.set(test_attribute(trial.number), asdict(TestScore(metrics={})))
+    again = [trial for trial in trials[:top] if not _is_retrained(run, trial, record)]
+    repetitions = _retrain(run, again)
     if unscored or repetitions:
         of_winner = [one for one in repetitions if one.record.trial == trials[0].number]
-        best = chosen(of_winner, job.plan) if of_winner else None
-        retrained = _score(job, unscored, repetitions, best)
+        best = chosen(of_winner, run.plan) if of_winner else None
+        retrained = _score(run, unscored, repetitions, best)
         if best:
-            _keep_best(job, best, retrained)
+            _keep_best(run, best, retrained)
         if repetitions:
             # Last, so that a run that is killed before does it all again.
-            job.study.set(RETRAINED, [asdict(record) for record in retrained])
-    clean_up(job.blobs, [trial.number for trial in record.trials if trial.finished])
-    job.observe("phase", phase="report")
-    record = job.study.load()
-    write_files(record, job.options.folder(record.name))
-    job.observe("done", trials=len(record.trials), retrained=len(record.retrained))
+            run.study.set(RETRAINED, [asdict(record) for record in retrained])
+    clean_up(run.blobs, [trial.number for trial in record.trials if trial.finished])
+    run.observe("phase", phase="report")
+    record = run.study.load()
+    write_files(record, run.options.folder(record.name))
+    run.observe("done", trials=len(record.trials), retrained=len(record.retrained))
     return record
 
 
@@ -118,85 +118,85 @@ def _unscored(trials: Sequence[TrialRecord], plan: StudyPlan) -> list[TrialRecor
     return [trial for trial in top if trial.state == "complete" and trial.test is None]
 
 
-def _is_retrained(job: Job, trial: TrialRecord, record: StudyRecord) -> bool:
-    plan, of_trial = job.plan, [r for r in record.retrained if r.trial == trial.number]
-    to_epoch = epochs_for(trial, plan.retrain, job.sizes)
+def _is_retrained(run: OpenRun, trial: TrialRecord, record: StudyRecord) -> bool:
+    plan, of_trial = run.plan, [r for r in record.retrained if r.trial == trial.number]
+    to_epoch = epochs_for(trial, plan.retrain, run.sizes)
     done = [r for r in of_trial if r.data == plan.retrain.data and r.to_epoch in (0, to_epoch)]
     return max([len(done), *(r.asked for r in done)]) >= plan.retrain.seeds
 
 
-def _retrain(job: Job, trials: Sequence[TrialRecord]) -> list[Repetition]:
+def _retrain(run: OpenRun, trials: Sequence[TrialRecord]) -> list[Repetition]:
     if not trials:
         return []
-    job.observe("phase", phase="retrain")
-    return retrain(trials, job.plan, job.recipe, job.sizes, job.pool, job.stop, job.observe)
+    run.observe("phase", phase="retrain")
+    return retrain(trials, run.plan, run.recipe, run.sizes, run.pool, run.stop, run.observe)
 
 
 def _score(
-    job: Job, trials: Sequence[TrialRecord], repetitions: Sequence[Repetition], best: Repetition | None
+    run: OpenRun, trials: Sequence[TrialRecord], repetitions: Sequence[Repetition], best: Repetition | None
 ) -> list[RetrainRecord]:
     """Write down what the test split says of trials' weights, and what the new best model makes of it.
 
     Returns:
         All retrained models, the new ones with their scores.
     """
-    job.observe("phase", phase="score")
-    candidates = [_candidate(job, trial) for trial in trials] + [one.candidate for one in repetitions]
-    with opened_test_split(job.source, job.plan.data, job.blobs, job.study.attribute("test_hash")) as test:
-        scores = score(candidates, test, job.sizes[1], job.pool, job.stop, job.observe)
-        job.study.set("test_hash", test.hash)
-        job.study.set("n_test", test.rows)
+    run.observe("phase", phase="score")
+    candidates = [_candidate(run, trial) for trial in trials] + [one.candidate for one in repetitions]
+    with opened_test_split(run.source, run.plan.data, run.blobs, run.study.attribute("test_hash")) as test:
+        scores = score(candidates, test, run.sizes[1], run.pool, run.stop, run.observe)
+        run.study.set("test_hash", test.hash)
+        run.study.set("n_test", test.rows)
         if best:
-            _diagnose(job, best)
+            _diagnose(run, best)
     for trial, found in zip(trials, scores, strict=False):
-        job.study.set(test_attribute(trial.number), asdict(found))
-    return _retrained(job, [one.scored(s) for one, s in zip(repetitions, scores[len(trials) :], strict=True)])
+        run.study.set(test_attribute(trial.number), asdict(found))
+    return _retrained(run, [one.scored(s) for one, s in zip(repetitions, scores[len(trials) :], strict=True)])
 
 
-def _candidate(job: Job, trial: TrialRecord) -> Candidate:
-    task = job.recipe.task(trial)
+def _candidate(run: OpenRun, trial: TrialRecord) -> Candidate:
+    task = run.recipe.task(trial)
     best_epoch = trial.best_epoch or trial.epochs
-    return Candidate(job.recipe.structure(task.params), task, best_epoch, trial.metrics.get("val_accuracy"))
+    return Candidate(run.recipe.structure(task.params), task, best_epoch, trial.metrics.get("val_accuracy"))
 
 
-def _retrained(job: Job, new: Sequence[RetrainRecord]) -> list[RetrainRecord]:
+def _retrained(run: OpenRun, new: Sequence[RetrainRecord]) -> list[RetrainRecord]:
     """What was retrained before and now; the same configuration on the same data is replaced."""
     replaced = {(record.trial, record.data) for record in new}
-    kept = [r for r in job.study.load().retrained if (r.trial, r.data) not in replaced]
+    kept = [r for r in run.study.load().retrained if (r.trial, r.data) not in replaced]
     return [*kept, *new]
 
 
-def _diagnose(job: Job, best: Repetition) -> None:
+def _diagnose(run: OpenRun, best: Repetition) -> None:
     """Keep what the winner makes of the open test split: `diagnosis.npz`."""
     from reports.diagnosis import boundary_grid, diagnose, write
 
-    found = predictions(best.candidate, job.pool, job.blobs, boundary_grid)
-    trial = next(trial for trial in job.study.load().trials if trial.number == best.record.trial)
+    found = predictions(best.candidate, run.pool, run.blobs, boundary_grid)
+    trial = next(trial for trial in run.study.load().trials if trial.number == best.record.trial)
     again = f"The model retrained from trial {trial.number} with seed {best.record.seed} on {best.record.data}"
     try:
         diagnosis = diagnose(
             found.labels,
             found.probabilities,
-            job.splits.class_names,
+            run.splits.class_names,
             found.x,
             found.weights,
             history=trial.history,
             best_epoch=trial.best_epoch,
-            splits={"training": job.splits.train.y, "validation": job.splits.validation.y},
+            splits={"training": run.splits.train.y, "validation": run.splits.validation.y},
             grid_probabilities=found.grid,
             subject=f"{again}; the curves are those of the trial.",
         )
     except ValueError as problem:  # a model of the user's own need not give probabilities
-        job.observe("message", text=f"no close look at the winner: {problem}")
+        run.observe("message", text=f"no close look at the winner: {problem}")
         return
-    write(diagnosis, job.options.folder(job.plan.name) / DIAGNOSIS)
+    write(diagnosis, run.options.folder(run.plan.name) / DIAGNOSIS)
 
 
-def _keep_best(job: Job, best: Repetition, retrained: Sequence[RetrainRecord]) -> None:
+def _keep_best(run: OpenRun, best: Repetition, retrained: Sequence[RetrainRecord]) -> None:
     """`best.keras` and `best.json`: the best configuration's model, and what a reader must know of it."""
     first = best.record.trial
-    export(best, job.pool, BEST_MODEL)
-    record = job.study.load()
+    export(best, run.pool, BEST_MODEL)
+    record = run.study.load()
     rows = [row for row in retrained if row.trial == first and row.data == best.record.data]
     trial = next(trial for trial in record.trials if trial.number == first)
     about = {
@@ -208,9 +208,9 @@ def _keep_best(job: Job, best: Repetition, retrained: Sequence[RetrainRecord]) -
         "all_seeds": [row.metrics for row in rows],
         "searched": trial.metrics | {"epochs": trial.epochs, "best_epoch": trial.best_epoch},
         "data": dict(record.data),
-        "versions": versions(("toprung", "keras", job.options.backend, "optuna", "numpy")),
+        "versions": versions(("toprung", "keras", run.options.backend, "optuna", "numpy")),
     }
-    path = job.options.folder(record.name) / BEST
+    path = run.options.folder(record.name) / BEST
     write_atomically(path, json.dumps(about, indent=2).encode(), durable=True)
 
 

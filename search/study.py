@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.job import Options, opened_job
+from search.open_run import Options, opened_run
 from search.signals import StopRequest
 from spaces import Space, validate
 from studies.plan import LoadedStudy, StudyPlan
@@ -28,11 +28,11 @@ def run_study(loaded: LoadedStudy, options: Options, stop: StopRequest, observe:
         StudyError: The store can't be used, or holds another study of that name.
         Interrupted: `stop` was set.
     """
-    with opened_job(loaded, options, stop, observe) as job:
+    with opened_run(loaded, options, stop, observe) as run:
         from search.phases import conclude, search
 
-        search(job)
-        return conclude(job, top=1)
+        search(run)
+        return conclude(run, top=1)
 
 
 def retrain_study(
@@ -60,13 +60,13 @@ def retrain_study(
 
     with Store.open(options.store, create=False) as store:
         record = store.load(name)
-    with opened_job(stored_study(record, changes), options, stop, observe) as job:
+    with opened_run(stored_study(record, changes), options, stop, observe) as run:
         from search.phases import conclude
 
-        job.study.set("state", record.state)  # opening it says that it searches
+        run.study.set("state", record.state)  # opening it says that it searches
         if record.state != "finished":
             observe("message", text=f"{name}: its search isn't over; this opens the test split for what there is")
-        return conclude(job, top)
+        return conclude(run, top)
 
 
 def stored_study(record: StudyRecord, retrain_changes: Mapping[str, Any]) -> LoadedStudy:

@@ -3,7 +3,7 @@
 import numpy as np
 from running import options
 
-from search import job
+from search import open_run
 from search.errors import SearchError
 from search.messages import Pause, Ready, Refused, Workload
 from search.pool import Pool
@@ -41,7 +41,7 @@ class InlineWorker:
 
 def use_inline_workers(monkeypatch):
     """Let studies of this process train in it."""
-    monkeypatch.setattr(job, "start_pool", lambda *_: Pool(lambda slot, post: InlineWorker(post), 1))
+    monkeypatch.setattr(open_run, "start_pool", lambda *_: Pool(lambda slot, post: InlineWorker(post), 1))
 
 
 def run_inline(study, out, *overrides):

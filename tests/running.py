@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from reports.canvas import Chart
-from search.job import Options
+from search.open_run import Options
 from search.signals import StopRequest
 from search.study import run_study
 from studies.plan import load_study

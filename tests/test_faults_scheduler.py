@@ -10,9 +10,9 @@ from running import make_study, options
 
 from search.blobs import FolderBlobs
 from search.errors import Interrupted
-from search.job import make_recipe
 from search.logbook import Logbook
 from search.messages import EpochDone, JobDone, Ready, TrialFailed
+from search.open_run import make_recipe
 from search.phases import _rule
 from search.pool import Died
 from search.signals import StopRequest

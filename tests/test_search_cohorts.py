@@ -12,9 +12,9 @@ from search import supervisor
 from search.agenda import Agenda
 from search.blobs import FolderBlobs
 from search.errors import Interrupted, SearchError
-from search.job import make_recipe
 from search.logbook import Logbook
 from search.messages import EpochDone, JobDone, Ready
+from search.open_run import make_recipe
 from search.pool import Died, Pool
 from search.signals import StopRequest
 from studies.ladder import Ladder

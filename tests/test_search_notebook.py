@@ -14,7 +14,7 @@ import pytest
 from running import SLEEPING_WORKER, make_study, times_open
 
 import search
-from search import display, job, notebook
+from search import display, notebook, open_run
 from search.errors import Interrupted, SearchError
 from spaces import InputError, Space
 from studies.plan import StudyPlan, load_study
@@ -27,13 +27,13 @@ def folder(tmp_path, monkeypatch):
     """A folder with a study, in which workers sleep instead of training."""
     make_study(tmp_path)
     monkeypatch.chdir(tmp_path)
-    real = job.start_pool
-    monkeypatch.setattr(job, "start_pool", lambda options, *rest: real(_sleeping(options), *rest))
+    real = open_run.start_pool
+    monkeypatch.setattr(open_run, "start_pool", lambda options, *rest: real(_sleeping(options), *rest))
     return tmp_path
 
 
 def _sleeping(options):
-    return job.Options(options.out, options.store, options.backend, 1, 1, SLEEPING_WORKER)
+    return open_run.Options(options.out, options.store, options.backend, 1, 1, SLEEPING_WORKER)
 
 
 TABLES = {

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from search.blobs import FolderBlobs
 from search.datasets import open_source, search_splits
 from search.devices import Slot
-from search.job import make_recipe, publish, workload
 from search.messages import EpochDone, Task, TrainJob, TrialFailed
+from search.open_run import make_recipe, publish, workload
 from spaces import Space, validate
 from studies.grid import Key, key
 from studies.plan import LoadedStudy, SamplerPlan, load_study

@@ -20,8 +20,8 @@ import numpy as np
 from search.blobs import FolderBlobs
 from search.datasets import Arrays, SearchSplits, open_source, search_splits
 from search.devices import Slot, available_cores, visible_gpus
-from search.job import make_recipe, publish, workload
 from search.messages import JobDone, TrainJob
+from search.open_run import make_recipe, publish, workload
 from studies.plan import LoadedStudy, load_study
 from studies.records import Params, TrialRecord
 from tests.benchmarks.bare import Loop, Network, make_loop

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import Interrupted
-from search.job import Options
+from search.open_run import Options
 from search.signals import StopRequest
 from search.study import run_study
 from studies.plan import load_study

@@ -9,9 +9,9 @@ from typing import Any
 
 from reports.leaderboard import ranked
 from search.flight import Flight
-from search.job import make_recipe
 from search.logbook import Logbook
 from search.messages import EpochDone, Event, JobDone, Ready, TrainJob, TrialFailed
+from search.open_run import make_recipe
 from search.signals import StopRequest
 from search.supervisor import Supervisor
 from studies.plan import Budget, LoadedStudy, SamplerPlan, StudyPlan, load_study

@@ -73,7 +73,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Job:
+class OpenRun:
     """What the phases of a run share."""
 
     loaded: LoadedStudy
@@ -104,7 +104,7 @@ class Job:
 
 
 @contextmanager
-def opened_job(loaded: LoadedStudy, options: Options, stop: StopRequest, observe: Observe) -> Iterator[Job]:
+def opened_run(loaded: LoadedStudy, options: Options, stop: StopRequest, observe: Observe) -> Iterator[OpenRun]:
     """Open a run, and close it whatever happens; one that is refused leaves nothing behind.
 
     Workers come first, for they take longest to start; what else a run needs is imported meanwhile.
@@ -139,7 +139,7 @@ def opened_job(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
             store = stack.enter_context(Store.open(options.store))
             study = stack.enter_context(_begun(store, loaded, splits))
             (folder / _OWNER).write_text(study.uuid)
-        yield Job(loaded, options, source, splits, study, pool, blobs, _where(slots), stop, observe)
+        yield OpenRun(loaded, options, source, splits, study, pool, blobs, _where(slots), stop, observe)
 
 
 @contextmanager
