@@ -82,13 +82,24 @@ class Predictions:
 
 
 @contextmanager
-def opened_test_split(source: Source, plan: DataPlan, blobs: Blobs, expected_hash: str | None) -> Iterator[TestSplit]:
+def opened_test_split(
+    source: Source, plan: DataPlan, blobs: Blobs, row_shape: tuple[int, ...], expected_hash: str | None
+) -> Iterator[TestSplit]:
     """Put the test split where workers can evaluate weights on it, and take it away afterwards.
 
+    Args:
+        source: Has it.
+        plan: Says how it is cut off.
+        blobs: Where it is put.
+        row_shape: What models were trained on.
+        expected_hash: Of the split when it was opened before; None if it wasn't.
     Raises:
-        SearchError: It is not the split that was opened before (exit code 2).
+        SearchError: It is not the split that was opened before, or its rows have another shape (exit code 2).
     """
     arrays = test_split(source, plan)
+    if arrays.x.shape[1:] != row_shape:
+        came = f"rows of shape {arrays.x.shape[1:]} came"
+        raise SearchError(f"data: the test split must have rows of the shape {row_shape}, as in training ({came})")
     digest = hashlib.sha256(arrays.x.tobytes() + arrays.y.tobytes()).hexdigest()
     if expected_hash not in (None, digest):
         raise SearchError(
@@ -142,8 +153,7 @@ def predictions(
     """
     x, y = np.array(blobs.array(f"{SEALED}/x.npy")), np.array(blobs.array(f"{SEALED}/y.npy"))
     found = _predicted(winner, pool, blobs, "x")
-    names = [(key, *key.split(":")) for key in found if key.startswith("weight:")]
-    weights = [(layer, name, found[key]) for key, _, layer, name in names]
+    weights = [(str(layer), str(name), found[f"weight:{place}"]) for place, (layer, name) in enumerate(found["names"])]
     of_grid = None
     if x.shape[1:] == (2,):
         blobs.put_array(f"{SEALED}/grid.npy", grid(x))

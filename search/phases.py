@@ -142,7 +142,8 @@ def _score(
     """
     run.observe("phase", phase="score")
     candidates = [_candidate(run, trial) for trial in trials] + [one.candidate for one in repetitions]
-    with opened_test_split(run.source, run.plan.data, run.blobs, run.study.attribute("test_hash")) as test:
+    shape, before = run.splits.train.x.shape[1:], run.study.attribute("test_hash")
+    with opened_test_split(run.source, run.plan.data, run.blobs, shape, before) as test:
         scores = score(candidates, test, run.sizes[1], run.pool, run.stop, run.observe)
         run.study.set("test_hash", test.hash)
         run.study.set("n_test", test.rows)

@@ -104,11 +104,12 @@ class Recorder:
         before = read(variables)
         loss, outputs, norm = (np.asarray(found) for found in self._probe(x, y))
         write(variables, before)
+        labels = np.asarray(y) if np.ndim(y) == 1 else np.argmax(y, axis=-1)  # of a loss that compares rows
         validated = {} if self._validation is None else self._program.validate(self._validation)
         write(variables, before)
         return {
             "train_loss": float(loss),
-            "train_accuracy": float(np.mean(np.argmax(probabilities(outputs), axis=-1) == np.asarray(y))),
+            "train_accuracy": float(np.mean(np.argmax(probabilities(outputs), axis=-1) == labels)),
             "val_accuracy": validated.get("accuracy", math.nan),
             "gradient_norm": float(norm),
         }

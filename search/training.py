@@ -35,7 +35,7 @@ from search.messages import (
     Workload,
 )
 from search.metrics import metrics_for, probabilities
-from search.models import build, export, is_custom, is_hypermodel, keras_file
+from search.models import build, export, is_custom, is_hypermodel, keras_file, weights_by_layer
 from search.models.custom import import_function
 from search.models.fitness import NOT_FOR_OWN_FIT
 from search.programs import (
@@ -55,7 +55,7 @@ from search.programs import (
 )
 from search.programs.fit import FitProgram
 from search.recording import Recorder
-from search.scalars import Scalars, is_scalar, make_optimizer
+from search.scalars import Scalars, make_optimizer
 from search.schedules import Span
 from search.seeds import derive
 
@@ -128,14 +128,11 @@ class KerasTrainer:
         """The probabilities that a trial's best weights give rows of an array, and the weights."""
         model = self._with_best_weights(job).model
         outputs = model.predict(np.asarray(self._blobs.array(job.x)), batch_size=VALIDATION_BATCH, verbose=0)
-        weights: dict[str, Any] = {
-            f"weight:{layer.name}:{weight.name}": read([weight])[0]
-            for layer in model.layers
-            for weight in layer.weights
-            if not is_scalar(weight) and not weight.name.endswith("seed_generator_state")
-        }
+        weights = weights_by_layer(model)
+        arrays: dict[str, Any] = {f"weight:{place}": read([weight])[0] for place, (_, weight) in enumerate(weights)}
+        names = np.array([[layer, weight.name] for layer, weight in weights], str).reshape(-1, 2)
         file = io.BytesIO()
-        np.savez(file, probabilities=probabilities(outputs), **weights)
+        np.savez(file, probabilities=probabilities(outputs), names=names, **arrays)
         self._blobs.put(job.output, file.getvalue())
         return JobDone()
 

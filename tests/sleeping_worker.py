@@ -73,7 +73,8 @@ class SleepingTrainer:
         rows = len(self.blobs.array(job.x))
         file = io.BytesIO()
         chances = np.full((rows, self.workload.classes), 1 / self.workload.classes, np.float32)
-        np.savez(file, probabilities=chances, **{"weight:dense:kernel": np.ones((2, 3), np.float32)})
+        kernel = np.ones((2, 3), np.float32)
+        np.savez(file, probabilities=chances, names=np.array([["dense", "kernel"]]), **{"weight:0": kernel})
         self.blobs.put(job.output, file.getvalue())
         return JobDone()
 

@@ -1,8 +1,13 @@
 """Models and hypermodels of users, in every form that they may have, train as their authors meant."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 from trainers import PARAMS, assert_equal, make_blobs, make_trainer, train
+
+from search.messages import PredictJob, Task, TrainJob
 
 pytestmark = pytest.mark.backend
 
@@ -55,3 +60,26 @@ def test_a_model_that_is_a_class_of_its_own_trains(tmp_path, name):
     epochs = train(make_trainer(make_blobs(tmp_path), model=f"keras_tuner:models_of_users:{name}"), 3, OF_TUNER)
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
     assert "val_accuracy" in epochs[-1]
+
+
+def test_steps_of_a_loss_that_compares_rows_are_recorded_by_the_right_class(tmp_path):
+    blobs = make_blobs(tmp_path)
+    task = Task(trial=0, folder="trials/00000", params=OF_TUNER, seed=5, record=1)
+    events = []
+    trainer = make_trainer(blobs, model="keras_tuner:models_of_users:subclassed")
+    trainer.train(TrainJob(structure="s", tasks=[task], to_epoch=1), events.append, lambda: False)
+    assert [event.metrics["val_accuracy"] for event in events]
+    rows = list(csv.DictReader(blobs.get("trials/00000/steps.csv").decode().splitlines()))
+    assert {float(row["train_accuracy"]) * 16 % 1 for row in rows[:-1]} == {0.0}
+
+
+def test_all_weights_of_a_model_within_a_model_are_looked_at(tmp_path):
+    blobs = make_blobs(tmp_path)
+    trainer = make_trainer(blobs, model="keras_tuner:models_of_users:subclassed")
+    train(trainer, 1, OF_TUNER)
+    task = Task(trial=0, folder="trials/0", params=OF_TUNER, seed=5)
+    job = PredictJob(structure="s", task=task, best_epoch=1, x="data/x_validation.npy", output="predicted.npz")
+    trainer.predict(job)
+    with np.load(io.BytesIO(blobs.get("predicted.npz"))) as found:
+        assert [tuple(name)[1] for name in found["names"]] == ["kernel", "bias", "kernel", "bias"]
+        assert [found[f"weight:{place}"].shape for place in range(4)] == [(16, 8), (8,), (8, 3), (3,)]

@@ -232,6 +232,17 @@ def export(
     return model
 
 
+def weights_by_layer(model: Any) -> list[tuple[str, Any]]:
+    """A model's weights with the names of their layers, those of models within it too."""
+    from search.scalars import is_scalar
+
+    named: dict[int, tuple[str, Any]] = {}
+    for layer in model._flatten_layers(include_self=False):  # the innermost last, whose name they get
+        named |= {id(weight): (layer.name, weight) for weight in layer.weights}
+    drawn = "seed_generator_state"
+    return [(name, one) for name, one in named.values() if not is_scalar(one) and not one.name.endswith(drawn)]
+
+
 def keras_file(model: Any) -> bytes:
     """A model as a `.keras` file.
 
