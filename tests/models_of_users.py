@@ -114,3 +114,38 @@ class SubclassedWithFit(keras_tuner.HyperModel):
 
     def fit(self, hp, model, *arguments, **options):
         return model.fit(*arguments, batch_size=16, **options)
+
+
+def with_loss(loss, **options):
+    model = functional((4, 4), 3)
+    model.compile(keras.optimizers.SGD(0.1), loss, **{"metrics": ["accuracy"], **options})
+    return model
+
+
+def sparse(hp):
+    return with_loss("sparse_categorical_crossentropy")
+
+
+def renamed_loss(hp):
+    return with_loss(keras.losses.SparseCategoricalCrossentropy(name="ce"))
+
+
+def one_hot(hp):
+    return with_loss("categorical_crossentropy")
+
+
+def listed_loss(hp):
+    return with_loss(["categorical_crossentropy"], metrics=[["accuracy"]])
+
+
+def loss_by_output(hp):
+    inputs = keras.Input((4, 4))
+    outputs = keras.layers.Dense(3, activation="softmax", name="out")(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, outputs)
+    losses, metrics = {"out": "categorical_crossentropy"}, {"out": ["accuracy"]}
+    model.compile(keras.optimizers.SGD(0.1), losses, metrics=metrics)
+    return model
+
+
+def weighted_loss(hp):
+    return with_loss("sparse_categorical_crossentropy", loss_weights=[0.1])

@@ -24,6 +24,11 @@ def measured(folder):
     return blobs
 
 
+def of_tuner(folder, name, **changes):
+    """A trainer of one of the hypermodels."""
+    return make_trainer(make_blobs(folder), model=f"keras_tuner:models_of_users:{name}", **changes)
+
+
 def test_a_sequential_model_of_one_s_own_trains_on_measurements(tmp_path):
     trainer = make_trainer(measured(tmp_path), model="models_of_users:sequential", scale=1.0)
     assert len(train(trainer, 2, OWN)) == 2
@@ -57,7 +62,7 @@ def test_a_fit_of_its_own_drops_the_same_after_a_pause_in_whatever_worker(tmp_pa
 
 @pytest.mark.parametrize("name", ["subclassed", "SubclassedWithFit"])
 def test_a_model_that_is_a_class_of_its_own_trains(tmp_path, name):
-    epochs = train(make_trainer(make_blobs(tmp_path), model=f"keras_tuner:models_of_users:{name}"), 3, OF_TUNER)
+    epochs = train(of_tuner(tmp_path, name), 3, OF_TUNER)
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
     assert "val_accuracy" in epochs[-1]
 
@@ -83,3 +88,14 @@ def test_all_weights_of_a_model_within_a_model_are_looked_at(tmp_path):
     with np.load(io.BytesIO(blobs.get("predicted.npz"))) as found:
         assert [tuple(name)[1] for name in found["names"]] == ["kernel", "bias", "kernel", "bias"]
         assert [found[f"weight:{place}"].shape for place in range(4)] == [(16, 8), (8,), (8, 3), (3,)]
+
+
+@pytest.mark.parametrize("name", ["renamed_loss", "one_hot", "listed_loss", "loss_by_output"])
+def test_every_form_of_a_loss_trains_alike(tmp_path, name):
+    plain = train(of_tuner(tmp_path, "sparse"), 2, OF_TUNER)
+    assert_equal(train(of_tuner(tmp_path, name), 2, OF_TUNER, trial=1), plain)
+
+
+def test_a_weight_of_the_loss_counts(tmp_path):
+    weighted = train(of_tuner(tmp_path, "weighted_loss"), 1, OF_TUNER)
+    assert weighted[0]["train_loss"] < 0.2 * train(of_tuner(tmp_path, "sparse"), 1, OF_TUNER, trial=1)[0]["train_loss"]

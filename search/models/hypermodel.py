@@ -73,7 +73,8 @@ class Built:
         missing = [metric for metric in metrics if (metric if isinstance(metric, str) else metric.name) not in names]
         self.model.compile(
             optimizer=self.inner.optimizer if self.inner.compiled else "sgd",
-            loss=self.inner.loss if self.inner.compiled else self._usual_loss(),
+            loss=_single(self.inner.loss) if self.inner.compiled else self._usual_loss(),
+            loss_weights=_single(getattr(self.inner._compile_loss, "_user_loss_weights", None)),
             metrics=[*own, *missing],
             run_eagerly=bool(self.inner.compiled and self.inner.run_eagerly),
             jit_compile=False,  # the program around it decides
@@ -147,10 +148,10 @@ class _OfFunction(HyperModel):  # type: ignore[misc]
 
 def wants_rows(loss: Any) -> bool:
     """Whether a loss is one of Keras's for labels in the shape of the outputs; others get class numbers."""
+    loss = _single(loss)
     known = keras.losses.get(loss) if isinstance(loss, str) else loss
-    word = str(getattr(known, "name", None) or getattr(known, "__name__", ""))
     kind = known if hasattr(known, "__name__") else type(known)
-    return str(kind.__module__).startswith("keras.") and "sparse" not in word
+    return str(kind.__module__).startswith("keras.") and "sparse" not in kind.__name__.lower()
 
 
 def _built(name: str, params: Mapping[str, Scalar], task: Task) -> Built:
@@ -176,6 +177,12 @@ def _plain(model: Any, task: Task) -> Any:
         return keras.Model(model.inputs, model.outputs)
     inputs = keras.Input(task.input_shape)
     return keras.Model(inputs, model(inputs))
+
+
+def _single(given: Any) -> Any:
+    """What `compile` was given for the one output, be it in a list or a dict."""
+    entries = list(given.values()) if isinstance(given, dict) else given
+    return entries[0] if isinstance(entries, list | tuple) and len(entries) == 1 else entries
 
 
 def _flat(metrics: Any) -> Iterator[Any]:
