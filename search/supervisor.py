@@ -67,7 +67,7 @@ class Supervisor:
         self._waiting_since: dict[int, float] = {}  # by number: trials that were left to another worker
         self._failures: list[str] = []  # since a job brought something
         self._failed_jobs = 0
-        self._notes: set[str] = set()  # that workers told
+        self._notes: set[str] = set()  # that were told
         self._pausing = False
         self._began = self._flushed = time.monotonic()
 
@@ -186,9 +186,7 @@ class Supervisor:
                 self._trial_failed(event.trial, event.reason, event.details)
             case JobDone():
                 self._job_done(desk, event)
-                if event.note and event.note not in self._notes:
-                    self._notes.add(event.note)
-                    self._observe("message", text=event.note)
+                self._note(event.note)
                 if desk.tainted or event.memory_bytes > self._memory_limit:
                     self._recycle(slot)
             case Refused():
@@ -200,6 +198,8 @@ class Supervisor:
         if desk.job is None or event.epoch > desk.job.to_epoch:
             return  # a checkpoint from before a kill that goes beyond what the store knows; it will be promoted again
         flight = self._logbook.flights[event.trial]
+        if event.epoch <= flight.epochs:
+            self._note(f"trial {event.trial}: its checkpoint is missing or damaged, so known epochs are trained again")
         if flight.epoch_done(event):
             self._learn_times(desk, flight.epoch_seconds * len(desk.steps))
             desk.epochs += 1
@@ -212,6 +212,12 @@ class Supervisor:
                 value=value,
                 best=flight.record.value,
             )
+
+    def _note(self, text: str) -> None:
+        """Tell a person something, once."""
+        if text and text not in self._notes:
+            self._notes.add(text)
+            self._observe("message", text=text)
 
     def _learn_times(self, desk: Desk, seconds: float) -> None:
         """What an epoch of a whole cohort takes, and what making a program does: beyond an epoch of the same network.

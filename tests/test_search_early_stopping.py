@@ -93,7 +93,10 @@ def test_a_trial_that_another_device_trains_anew_is_told_as_that_trained_it(tmp_
     for checkpoint in (out / "tiny/trials").glob("00001/epoch-*"):
         checkpoint.unlink()
     monkeypatch.setenv("PYTHON_DEVICE", "1")
-    record = run(path, out, *overrides)
+    told = []
+    record = run(path, out, *overrides, observe=lambda kind, **fields: told.append(fields.get("text")))
+    lost = "trial 1: its checkpoint is missing or damaged, so known epochs are trained again"
+    assert [text for text in told if text] == [lost]
     assert not set(before) & set(record.trials[1].history["val_accuracy"])
     assert all(trial.reason == f"early stopping at epoch {trial.epochs}" for trial in record.trials)
     assert all(trial.test.gap == pytest.approx(0.01, abs=1e-6) for trial in record.trials)
