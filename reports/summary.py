@@ -37,9 +37,9 @@ def summary(study: StudyRecord) -> list[str]:
         epochs spent.
     """
     if not study.trials:
-        return ["No trial has been trained yet."]
+        return [compared(study)]
     trials = usable(study)
-    sentences = [_winner(study, trials), _better_but_shorter(study, trials), _compared(study, trials)]
+    sentences = [_winner(study, trials), _better_but_shorter(study, trials), compared(study)]
     sentences += [_exhausted(study), _lead(study, trials), _test(study, trials), _picked_by_test(study, trials)]
     sentences += [_retrained(study, group) for group in retrained_groups(study)]
     return [sentence for sentence in [*sentences, _spent(study)] if sentence]
@@ -87,8 +87,11 @@ def _params(trial: TrialRecord) -> str:
     return f", with {', '.join(pairs)}" if pairs else ""
 
 
-def _compared(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
-    begun = _begun(study)
+def compared(study: StudyRecord) -> str:
+    """How many configurations were compared, and what that does to the best value."""
+    if not study.trials:
+        return "No trial has been trained yet."
+    begun, trials = _begun(study), usable(study)
     counts = Counter(trial.state for trial in begun)
     states = listed([f"{counts[state]:,} {words}" for state, words in STANDINGS.items() if counts[state]])
     total = len(begun)

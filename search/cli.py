@@ -146,6 +146,7 @@ def leaderboard(
     from reports.exports import export
     from reports.leaderboard import comparison
     from reports.leaderboard import leaderboard as make_leaderboard
+    from reports.summary import compared
     from reports.tables import print_table, to_json, to_markdown
 
     with open_store(out, store) as opened:
@@ -157,7 +158,11 @@ def leaderboard(
     elif written:
         typer.echo("\n".join(f"{what}: {path}" for what, path in written))
     else:
-        print_table(table, _console())
+        console = _console()
+        print_table(table, console)
+        for study in studies:
+            begin = f"{study.name}: " if len(studies) > 1 else ""
+            console.print(begin + compared(study), highlight=False, soft_wrap=not console.is_terminal)
 
 
 @app.command(epilog="Example: toprung retrain digits --top 3 --seeds 5 --data train")

@@ -197,7 +197,9 @@ def test_the_leaderboard_comes_as_csv_json_and_text(finished, tmp_path):
     lines = toprung("leaderboard", "tiny", "--json", cwd=finished).stdout.splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["trial"] for row in rows[:3]] == list(table["trial"][:3])
-    assert "retrained" in toprung("leaderboard", "tiny", "--sort", "-seconds", cwd=finished).stdout
+    said = toprung("leaderboard", "tiny", "--sort", "-seconds", cwd=finished).stdout
+    assert "retrained" in said
+    assert said.splitlines()[-1].startswith("12 configurations were compared: ")
 
 
 def test_the_leaderboard_goes_into_files_and_pages(finished, tmp_path):
