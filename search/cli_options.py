@@ -54,7 +54,7 @@ Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Workers; by 
 SlotsPerGpu = Annotated[int, typer.Option(min=1, max=64, help="Workers that share a GPU.")]
 Backend = Annotated[
     str | None,
-    typer.Option(help="Keras backend: tensorflow or jax. By default KERAS_BACKEND, or tensorflow."),
+    typer.Option(help="Keras backend: tensorflow, jax or torch. By default KERAS_BACKEND, or tensorflow."),
 ]
 Set = Annotated[
     list[str] | None,

@@ -104,4 +104,5 @@ def _problems(found: dict[str, Any]) -> list[str]:
 
 
 def _gpu_install(backend: str) -> str:
-    return "pip install 'toprung[gpu]'" if backend == "tensorflow" else "pip install 'jax[cuda13]'"
+    packages = {"tensorflow": "'toprung[gpu]'", "jax": "'jax[cuda13]'"}
+    return f"pip install {packages.get(backend, backend)}"

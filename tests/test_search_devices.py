@@ -1,3 +1,6 @@
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from search.devices import Slot, choose_backend, find_slots, visible_gpus, worker_environment
@@ -93,3 +96,13 @@ def test_an_unknown_or_missing_backend_is_refused():
     with pytest.raises(SearchError, match="pip install torch") as caught:
         choose_backend("torch", {})
     assert caught.value.exit_code == 3
+
+
+def test_the_gpus_of_another_backend_are_those_that_pytorch_sees(monkeypatch):
+    from search.programs import fit
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert fit.accelerators() == []
+    cuda = SimpleNamespace(device_count=lambda: 2, get_device_name=lambda gpu: f"GPU {gpu}")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert fit.accelerators() == ["GPU 0", "GPU 1"]

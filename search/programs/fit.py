@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -110,5 +111,6 @@ def limit_threads(threads: int) -> None:
 
 
 def accelerators() -> list[str]:
-    """Other backends aren't asked for their devices."""
-    return []
+    """The GPUs that PyTorch sees, the one other backend that has some."""
+    torch = sys.modules.get("torch")
+    return [torch.cuda.get_device_name(gpu) for gpu in range(torch.cuda.device_count())] if torch else []
