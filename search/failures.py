@@ -22,5 +22,7 @@ def failure(task: Task, problem: Exception) -> TrialFailed:
 
 
 def _in_a_line(problem: Exception) -> str:
-    lines = str(problem).strip().splitlines() or ["no message"]
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or ["no message"]
+    if lines[0].startswith("Exception encountered when calling") or lines[0].endswith(":"):  # the cause comes next
+        lines[0] = " ".join(lines[:2])
     return (lines[0] if isinstance(problem, SearchError) else f"{type(problem).__name__}: {lines[0]}")[:300]

@@ -48,7 +48,7 @@ class Hypermodels:
         built.compile(metrics_for(workload.monitor, workload.classes))
         if built.fits_itself:
             metrics = metrics_for(workload.monitor, workload.classes)
-            own = OwnFit(built, workload.scale, workload.offset, metrics)
+            own = OwnFit(built, workload.scale, workload.offset, metrics, int(params["batch_size"]))
             return built, own, own
         if built.model.run_eagerly:
             return built, FitProgram(built.model, int(params["batch_size"])), None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.errors import SearchError
 from search.models.custom import count_names_afresh
-from search.models.hypermodel import Built, wants_rows
+from search.models.hypermodel import Built, has_own_fit, wants_rows
 from search.models.parts import Rescale
 from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, create_variables
 
@@ -31,13 +31,16 @@ class OwnFit:
     initial_epoch=..., callbacks=..., verbose=0)`, but for what its signature has no place for or it sets itself.
     A call ends at the rung: by `epochs`, by `model.stop_training`, or where it minds neither, by an exception out of
     the callback. If it ends before the rung, it is called again.
+
+    A model with a training step of its own, whose hypermodel has no `fit`, trains in batches of `batch_size`.
     """
 
     capacity = 1
 
-    def __init__(self, built: Built, scale: Rescale, offset: Rescale, metrics: list[Any]) -> None:
+    def __init__(self, built: Built, scale: Rescale, offset: Rescale, metrics: list[Any], batch_size: int) -> None:
         create_variables(built.model)
         self._built = built
+        self._batch_size = batch_size
         self._scale = np.asarray(scale, np.float32)
         self._offset = np.asarray(offset, np.float32)
         inputs = keras.Input(built.model.input_shape[1:])
@@ -122,6 +125,8 @@ class OwnFit:
             "callbacks": [reporter],
             "verbose": 0,
         }
+        if not has_own_fit(built.hypermodel):
+            options["batch_size"] = self._batch_size
         options = _accepted(fit, options)
         while True:
             count_names_afresh()

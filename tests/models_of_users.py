@@ -149,3 +149,16 @@ def loss_by_output(hp):
 
 def weighted_loss(hp):
     return with_loss("sparse_categorical_crossentropy", loss_weights=[0.1])
+
+
+def own_step(hp):
+    model = functional((4, 4), 3, OwnStep)
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    return model
+
+
+def two_inputs(hp):
+    one, other = keras.Input((4, 4)), keras.Input((4, 4))
+    model = keras.Model([one, other], functional((4, 4), 3)(keras.layers.Add()([one, other])))
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model

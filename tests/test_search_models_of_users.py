@@ -5,8 +5,9 @@ import io
 
 import numpy as np
 import pytest
-from trainers import PARAMS, assert_equal, make_blobs, make_trainer, train
+from trainers import PARAMS, assert_equal, job_events, make_blobs, make_trainer, train
 
+from search.failures import failure
 from search.messages import PredictJob, Task, TrainJob
 
 pytestmark = pytest.mark.backend
@@ -99,3 +100,20 @@ def test_every_form_of_a_loss_trains_alike(tmp_path, name):
 def test_a_weight_of_the_loss_counts(tmp_path):
     weighted = train(of_tuner(tmp_path, "weighted_loss"), 1, OF_TUNER)
     assert weighted[0]["train_loss"] < 0.2 * train(of_tuner(tmp_path, "sparse"), 1, OF_TUNER, trial=1)[0]["train_loss"]
+
+
+def test_a_step_of_its_own_takes_batches_of_the_study_s_size(tmp_path):
+    plain = train(of_tuner(tmp_path, "own_step"), 1, OF_TUNER | {"batch_size": 72}, trial=1)
+    assert train(of_tuner(tmp_path, "own_step"), 1, OF_TUNER)[0]["train_loss"] != plain[0]["train_loss"]
+
+
+def test_a_model_of_several_inputs_is_refused_in_a_line(tmp_path):
+    (event,) = job_events(of_tuner(tmp_path, "two_inputs"), 1, OF_TUNER)
+    assert event.reason.endswith("two_inputs must have one input, for the rows of the data (2 came)")
+
+
+@pytest.mark.parametrize("first", ["Exception encountered when calling Dense.call().", "Graph execution error:"])
+def test_a_trial_that_fails_in_a_layer_says_of_what(first):
+    task = Task(trial=0, folder="trials/0", params=OWN, seed=5)
+    said = failure(task, ValueError(f"{first}\n\n  Input 0 is incompatible\n\nArguments received: x")).reason
+    assert said == f"ValueError: {first} Input 0 is incompatible"

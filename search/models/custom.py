@@ -99,10 +99,12 @@ def complete(name: str, model: Any, task: Task) -> Any:
     It is a functional one that isn't compiled, but where it has a `train_step` of its own.
 
     Raises:
-        SearchError: It is no model.
+        SearchError: It is no model, or one of several inputs.
     """
     if not isinstance(model, keras.Model):
         raise SearchError(f"model: {name} must return a keras.Model (came {type(model).__name__})")
+    if (count := len(getattr(model, "inputs", None) or [None])) > 1:
+        raise SearchError(f"model: {name} must have one input, for the rows of the data ({count} came)")
     ready = getattr(model, "inputs", None) and not (isinstance(model, keras.Sequential) or model.compiled)
     if type(model).train_step is keras.Model.train_step and (task.rescales or not ready):
         inputs, x = begin(task)
