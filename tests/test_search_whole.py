@@ -102,17 +102,17 @@ def test_any_optuna_tool_reads_the_store(digits):
     storage.engine.dispose()
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_says_so_and_goes_on_with_the_same_command(tmp_path, sent, code):
+def test_an_interrupted_run_says_so_and_goes_on_with_the_same_command(tmp_path):
+    """SIGTERM: see tests/test_faults_processes.py."""
     words = ["run", "digits", "--workers", "1", *SMALL]
     process = subprocess.Popen(
         command(*words), cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     while not list(tmp_path.glob("runs/digits/trials/*/epoch-*")):
         time.sleep(0.05)
-    process.send_signal(sent)
+    process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, "goes on from here" in said) == (code, True)
+    assert (process.returncode, "goes on from here" in said) == (130, True)
     assert toprung("status", cwd=tmp_path).count("interrupted") == 1
     toprung(*words, cwd=tmp_path)
     assert len(stored(tmp_path / "runs", "digits").trials) == 5
@@ -126,16 +126,7 @@ def test_json_lines_tell_a_script_everything(tmp_path):
     assert {"worker", "trial", "epoch", "rung", "phase"} <= {event["event"] for event in events}
 
 
-def test_jax_runs_the_same_study(tmp_path):
-    pytest.importorskip("jax")
-    toprung("run", "digits", "--backend", "jax", *SMALL, cwd=tmp_path)
-    record = stored(tmp_path / "runs", "digits")
-    assert max(trial.value for trial in record.trials) > 0.7
-
-
-def test_under_jax_a_later_run_takes_compiled_programs_from_an_earlier_one_and_damaged_ones_do_no_harm(
-    tmp_path, monkeypatch
-):
+def test_under_jax_a_study_learns_and_later_runs_take_compiled_programs_unless_they_are_damaged(tmp_path, monkeypatch):
     pytest.importorskip("jax")
     few = ["run", "xor", "--backend", "jax", "--trials", "1", "--workers", "1", "--set", "retrain.seeds=1"]
 
@@ -149,6 +140,7 @@ def test_under_jax_a_later_run_takes_compiled_programs_from_an_earlier_one_and_d
         return values, {path: path.read_bytes() for path in tmp_path.glob("cache/toprung/jax/*/*-cache")}
 
     values, programs = values_and_programs()
+    assert min(values) > 0.9
     assert any("jit_run" in path.name for path in programs)
     assert values_and_programs() == (values, programs)
     for path in programs:
