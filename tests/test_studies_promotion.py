@@ -9,6 +9,7 @@ from studies.errors import StudyError
 from studies.ladder import Ladder
 from studies.promotion import Promotion, Step, explain
 from studies.records import TrialRecord
+from studies.rung import Rung
 
 SMALL = Ladder(1, 9, 3)
 
@@ -17,6 +18,19 @@ def arrive_all(promotion, values, first=0):
     for number, value in enumerate(values, start=first):
         promotion.add(number)
         promotion.arrive(number, 1, value)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=40))
+def test_candidates_are_all_that_wait_among_the_best_third_the_best_first(arrivals):
+    rung = Rung(reduction_factor=3)
+    keys = [(float(value), number) for number, (value, _) in enumerate(arrivals)]
+    for key in keys:
+        rung.arrive(key)
+    gone = {number for number, (_, leaves) in enumerate(arrivals) if leaves}
+    for number in gone:
+        rung.leave(number)
+    best_third = sorted(keys)[: len(keys) // 3]
+    assert rung.candidates() == [key for key in best_third if key[1] not in gone]
 
 
 def test_a_new_trial_runs_to_the_first_rung_of_its_bracket():
