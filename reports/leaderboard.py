@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from reports.errors import ReportError
 from reports.words import metric_of
-from studies.records import RetrainRecord, Scalar, StudyRecord, TrialRecord
+from spaces.parameters import Scalar
+from studies.records import RetrainRecord, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd

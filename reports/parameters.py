@@ -11,8 +11,9 @@ from reports.canvas import COLOURS, DASHES, GREY, Chart, beyond, canvas, in_sigh
 from reports.leaderboard import metric_names, usable
 from reports.sections import Section
 from reports.words import counted, listed, printable, scalar, shown, spoken
+from spaces.parameters import Scalar
 from studies.importance import Importances, importances, law_of, varying_params
-from studies.records import Scalar, StudyRecord, TrialRecord
+from studies.records import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

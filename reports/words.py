@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from studies.records import Scalar
+from spaces.parameters import Scalar
 
 GAP_METRIC = "accuracy"  # what gaps are measured in, whatever a study monitors
 

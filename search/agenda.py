@@ -8,10 +8,11 @@ from typing import NamedTuple, Protocol
 
 from search.logbook import Logbook
 from search.recipe import Recipe
+from spaces.parameters import Params
 from studies.grid import key
 from studies.plan import StudyPlan
 from studies.promotion import Step
-from studies.records import Params, TrialRecord
+from studies.records import TrialRecord
 from studies.sampler import Proposer
 
 _MISSES = 4  # draws of the sampler for other structures until a cohort goes without more trials

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from search.errors import Interrupted, SearchError
 from search.messages import EpochDone, Event, Job, JobDone, Refused, TrainJob, TrialFailed
 from search.pool import Died, Pool
-from search.progress import Direction, Progress
+from search.progress import Progress
 from search.signals import StopRequest
 from search.telling import Observe
+from studies.records import Direction
 
 _TRIES = 3
 _TICK_SECONDS = 0.2

@@ -8,10 +8,11 @@ from search.blobs import Blobs
 from search.flight import Flight
 from search.ledger import Ledger
 from spaces import Space
+from spaces.parameters import Params
 from studies.files import trial_folder
 from studies.history import system_attributes, user_attributes
 from studies.plan import StudyPlan
-from studies.records import Params, TrialRecord
+from studies.records import TrialRecord
 from studies.sampler import distributions
 from studies.store import OpenStudy
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from search.seeds import repeated
+from spaces.parameters import Params
 from studies.patience import EarlyStopping, Plateau
-
-Scalar = bool | int | float | str
+from studies.records import Direction
 
 _SAY_NOTHING = {("class_weight", "none"), ("schedule", "none")}  # since the first release
 
@@ -43,7 +43,7 @@ class Workload(_Message):
     blobs: dict[str, str]
     model: str
     monitor: str
-    direction: Literal["maximize", "minimize"]
+    direction: Direction
     classes: int
     scale: float | list[float]
     offset: float | list[float]
@@ -72,7 +72,7 @@ class Task(_Message):
 
     trial: int
     folder: str
-    params: dict[str, Scalar]
+    params: Params
     seed: int
     known_epochs: int = 0
     seeds: int = 1

@@ -25,12 +25,13 @@ from search.discovery import with_space
 from search.errors import SearchError
 from search.signals import StopRequest
 from spaces import Space, validate
+from spaces.parameters import Params
 from spaces.space import HYPERMODEL
 from studies.files import BEST_MODEL, RUNS, store_url
 from studies.objects import study_of
 from studies.overrides import of_options
 from studies.plan import LoadedStudy, StudyPlan, load_study
-from studies.records import Params, StudyRecord
+from studies.records import StudyRecord
 from studies.store import Store
 
 if TYPE_CHECKING:

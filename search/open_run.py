@@ -26,10 +26,10 @@ from search.pool import KERAS_WORKER, Died, Pool, Post, SubprocessWorker, Worker
 from search.recipe import Recipe
 from search.signals import StopRequest
 from spaces import Space
+from spaces.parameters import Params
 from studies.files import is_name, trial_folder
 from studies.locks import FileLock, Held
 from studies.plan import LoadedStudy, StudyPlan, fingerprint
-from studies.records import Params
 
 if TYPE_CHECKING:
     from search.blobs import Blobs

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from search.datasets import Rescale
 from search.errors import SearchError
 from search.models.custom import count_names_afresh
 from search.models.hypermodel import Built, has_own_fit, wants_rows
-from search.models.parts import Rescale
 from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, create_variables
 
 Told = Callable[[dict[str, float], float], bool]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-Direction = Literal["maximize", "minimize"]
+from studies.records import Direction
 
 
 @dataclass(frozen=True)

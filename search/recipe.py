@@ -8,8 +8,9 @@ from typing import Any
 
 from search.messages import Task
 from search.seeds import derive
+from spaces.parameters import Params
 from studies.files import trial_folder
-from studies.records import Params, TrialRecord
+from studies.records import TrialRecord
 
 
 @dataclass(frozen=True)

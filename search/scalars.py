@@ -20,9 +20,7 @@ from search.errors import SearchError
 from search.optimizers import OPTIMIZERS, VariableRMSprop, VariableSGD, keras_optimizer, variable_of
 from search.schedules import NUMBERS, Schedule, Span
 from spaces.errors import did_you_mean, shown
-
-Scalar = str | int | float | bool
-Params = Mapping[str, Scalar]
+from spaces.parameters import Params
 
 Kind = Literal["dropout", "penalty", "learning_rate", "momentum", "weight_decay", "share", "angle", "count"]
 _PREFIX = "scalar_"

@@ -9,10 +9,9 @@ from math import isqrt, prod
 from operator import attrgetter
 from typing import NamedTuple
 
-from spaces.parameters import Int, Parameter, Scalar
+from spaces.parameters import Int, Parameter, Params, Scalar
 from spaces.space import Space
 from studies.errors import StudyError
-from studies.records import Params
 
 Key = frozenset[tuple[str, Scalar]]
 

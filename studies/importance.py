@@ -11,8 +11,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from spaces.parameters import Scalar
 from studies.absent import absent
-from studies.records import Scalar, StudyRecord, TrialRecord
+from studies.records import StudyRecord, TrialRecord
 
 LEAST_TRIALS = 12
 ENOUGH_TRIALS = 20

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+from spaces.parameters import Params
 from studies.errors import StudyError
 
-Scalar = str | int | float | bool
-Params = dict[str, Scalar]
 Direction = Literal["maximize", "minimize"]
 TrialState = Literal["running", "paused", "complete", "pruned", "failed"]
 StudyState = Literal["searching", "finished"]

@@ -18,7 +18,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from spaces.parameters import Fixed, Float, Int, Parameter
+from spaces.parameters import Fixed, Float, Int, Parameter, Params
 from spaces.sampling import suggest, to_index
 from spaces.space import Space
 from studies.cube import drawn_from
@@ -28,7 +28,7 @@ from studies.grid import Grid, Key, endless, key
 from studies.ladder import Ladder
 from studies.plan import SamplerPlan
 from studies.quiet import quiet
-from studies.records import Direction, Params, TrialRecord
+from studies.records import Direction, TrialRecord
 from studies.spread import Spread
 from studies.thompson import MOST, Thompson
 

@@ -4,10 +4,10 @@ from zlib import crc32
 
 import numpy as np
 
+from spaces.parameters import Params
 from spaces.sampling import suggest
 from spaces.space import Space
 from studies.cube import Place
-from studies.records import Params
 
 
 class Spread:

@@ -7,9 +7,10 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution
 from threadpoolctl import ThreadpoolController
 
+from spaces.parameters import Params
 from spaces.space import Space
 from studies.cube import BELOW_ONE, Array, Cube
-from studies.records import Params, TrialRecord
+from studies.records import TrialRecord
 from studies.surrogate import GaussianProcess
 
 MOST = 100  # trials a process learns from: it takes time by their cube

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from studies.records import Params, RetrainRecord, Scalar, StudyRecord, TestScore, TrialRecord
+from spaces.parameters import Params, Scalar
+from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -11,13 +11,14 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_limits
 
+from spaces.parameters import Params
 from spaces.space import Space
 from studies import thompson
 from studies.errors import StudyError
 from studies.grid import Grid, shuffled
 from studies.ladder import Ladder
 from studies.plan import SamplerPlan
-from studies.records import Params, TrialRecord
+from studies.records import TrialRecord
 from studies.sampler import Proposer, distributions, values_at_top
 from studies.spread import Spread
 from studies.surrogate import GaussianProcess

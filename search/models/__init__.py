@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING, Any
 from search.errors import SearchError
 from search.models.fitness import AUGMENTATION, check_rows
 from spaces.errors import did_you_mean, shown
+from spaces.parameters import Params, Scalar
 from spaces.space import HYPERMODEL, Space
 
 if TYPE_CHECKING:
+    from search.datasets import Rescale
     from search.models.parts import Task
     from search.scalars import Scalars
-
-Scalar = str | int | float | bool
-Params = Mapping[str, Scalar]
-Rescale = float | Sequence[float]
 
 _LAYER = frozenset({"units", "activation", "dropout", "l1", "l2", "activity_l1", "activity_l2", "batch_norm", "bias"})
 _EVERYWHERE = frozenset({"kernel_initializer", "kernel_stddev"})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-Scalar = str | int | float | bool
+from spaces.parameters import Params
 
 
 @dataclass(frozen=True)
@@ -20,10 +19,10 @@ class Architecture:
     """
 
     family: str
-    params: Mapping[str, Scalar]
+    params: Params
     about: str
 
-    def completed(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    def completed(self, params: Params) -> Params:
         """Params with what they leave out; a value for all layers replaces what single layers have here.
 
         A layer without an activation stays so, unless it is given one by its own name.
@@ -36,7 +35,7 @@ class Architecture:
         return {**kept, **params}
 
 
-def _convolutions(filters: str, kernels: str, pools: str) -> dict[str, Scalar]:
+def _convolutions(filters: str, kernels: str, pools: str) -> Params:
     """Blocks without padding and no dense layer but the last; one number a block each."""
     columns = {"filters": filters, "kernel_size": kernels, "pool": pools}
     blocks = {

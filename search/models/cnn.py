@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,7 +9,6 @@ import keras
 from search.errors import SearchError
 from search.models.parts import (
     Reader,
-    Scalar,
     Task,
     activated,
     applied,
@@ -23,9 +21,10 @@ from search.models.parts import (
     with_channels,
 )
 from search.scalars import Scalars
+from spaces.parameters import Params
 
 
-def build_cnn(params: Mapping[str, Scalar], task: Task, scalars: Scalars) -> Any:
+def build_cnn(params: Params, task: Task, scalars: Scalars) -> Any:
     """For each block: convolution, batch normalisation, activation, max-pooling, dropout; then the dense head.
 
     Reads `blocks` (as many as there are filters_0, filters_1, ..., else 2), and of each block or of all `filters`

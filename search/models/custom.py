@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,13 +13,14 @@ import keras
 from keras.src.utils.naming import reset_uids
 
 from search.errors import SearchError
-from search.models.parts import Scalar, Task, begin
+from search.models.parts import Task, begin
 from spaces.errors import did_you_mean, shown
+from spaces.parameters import Params
 
 _BUILDERS: WeakKeyDictionary[Any, Callable[[], Any]] = WeakKeyDictionary()
 
 
-def build_custom(name: str, params: Mapping[str, Scalar], task: Task) -> Any:
+def build_custom(name: str, params: Params, task: Task) -> Any:
     """Call the user's function and put the rescaling in front of its model.
 
     The function's model takes float32 rows that have been rescaled, as the families' layers do. A model with a

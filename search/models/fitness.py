@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from search.errors import SearchError
@@ -11,7 +11,7 @@ from search.models.architectures import ARCHITECTURES
 from search.models.pretrained import locate
 from spaces.errors import shown
 from spaces.parameters import extremes
-from studies.schedule import schedule_problems
+from studies.schedule import Choices, schedule_problems
 
 if TYPE_CHECKING:
     from search.datasets import SearchSplits
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 AUGMENTATION = frozenset({"rotation", "shift", "shear", "zoom", "flip"})
 
 NOT_FOR_OWN_FIT = "objective.seeds, record: are not for a hypermodel's own fit; leave them out"
-
-Choices = Mapping[str, Collection["Scalar"]]
-"""The values that params may take, by name."""
 
 
 def check_study(loaded: LoadedStudy, splits: SearchSplits) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from search.errors import SearchError
 from search.models.custom import complete, count_names_afresh, import_named, refuse_other_outputs, remember_builder
-from search.models.parts import Scalar, Task
+from search.models.parts import Task
 from spaces.keras_tuner import to_values
+from spaces.parameters import Params
 from spaces.space import HYPERMODEL
 
 
@@ -34,7 +35,7 @@ class Built:
 
     hypermodel: Any
     hp: Any
-    given: Mapping[str, Scalar]
+    given: Params
     inner: Any
     model: Any
     classes: int
@@ -51,7 +52,7 @@ class Built:
         return self.inner.compiled and self.model.output_shape[-1] > 1 and wants_rows(self.inner.loss)
 
     @property
-    def defaults(self) -> dict[str, Scalar]:
+    def defaults(self) -> Params:
         """What it asked for that its space has not, and the defaults that it got."""
         return {name: value for name, value in self.hp.values.items() if name not in self.given}
 
@@ -87,7 +88,7 @@ class Built:
         return "binary_crossentropy" if self.model.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
 
 
-def build_hypermodel(name: str, params: Mapping[str, Scalar], task: Task) -> Built:
+def build_hypermodel(name: str, params: Params, task: Task) -> Built:
     """Build a hypermodel for a trial, with the rescaling of the arrays in front of its model.
 
     Args:
@@ -154,7 +155,7 @@ def wants_rows(loss: Any) -> bool:
     return str(kind.__module__).startswith("keras.") and "sparse" not in kind.__name__.lower()
 
 
-def _built(name: str, params: Mapping[str, Scalar], task: Task) -> Built:
+def _built(name: str, params: Params, task: Task) -> Built:
     hypermodel, hp = find_hypermodel(name), HyperParameters()
     given = to_values(dict(params))
     hp.values = dict(given)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from search.models.parts import Reader, Scalar, Task, augmented, begin, dense_stack, finish
+from search.models.parts import Reader, Task, augmented, begin, dense_stack, finish
 from search.scalars import Scalars
+from spaces.parameters import Params
 
 
-def build_mlp(params: Mapping[str, Scalar], task: Task, scalars: Scalars) -> Any:
+def build_mlp(params: Params, task: Task, scalars: Scalars) -> Any:
     """Flatten, then for each layer: dense, batch normalisation, activation, dropout; the probabilities at the end.
 
     Reads `layers` (as many as there are units_0, units_1, ..., else 1), and of each layer or of all `units` (64),

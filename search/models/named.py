@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from search.models.architectures import ARCHITECTURES
 from search.models.cnn import build_cnn
 from search.models.mlp import build_mlp
-from search.models.parts import Reader, Scalar, Task
+from search.models.parts import Reader, Task
 from search.scalars import Scalars
+from spaces.parameters import Params
 
 
-def build_named(params: Mapping[str, Scalar], task: Task, scalars: Scalars) -> Any:
+def build_named(params: Params, task: Task, scalars: Scalars) -> Any:
     """The network that `architecture` (mlp1) names; other params fill it in or change it, as its family reads them."""
     architecture = ARCHITECTURES[Reader(params).word("architecture", tuple(ARCHITECTURES))]
     build = build_mlp if architecture.family == "mlp" else build_cnn

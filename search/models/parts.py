@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from search.datasets import Rescale
 from search.errors import SearchError
 from search.models.augmentation import FLIPS, Augmentation
 from search.models.drawing import zeros
 from search.scalars import Kind, Scalars
 from spaces.errors import close_match, listed, shown
-
-Scalar = str | int | float | bool
-Rescale = float | Sequence[float]
+from spaces.parameters import Params
 
 _ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "leaky_relu", "softplus", "linear")
 _INITIALIZERS = (
@@ -81,7 +80,7 @@ class Task:
 class Reader:
     """Values by name, of one layer (`units_0`) or of all (`units`), with their laws."""
 
-    params: Mapping[str, Scalar]
+    params: Params
 
     def name(self, base: str, index: int | None = None) -> str | None:
         """The parameter that holds for a layer; None if there is none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from search.models.drawing import zeros
 from search.models.parts import (
     NORM_MOMENTUM,
     Reader,
-    Scalar,
     Task,
     applied,
     augmented,
@@ -25,9 +23,10 @@ from search.models.parts import (
 from search.models.pretrained import BACKBONES, SMALLEST, locate
 from search.models.weights import keep
 from search.scalars import Scalars
+from spaces.parameters import Params
 
 
-def build_transfer(params: Mapping[str, Scalar], task: Task, scalars: Scalars) -> Any:
+def build_transfer(params: Params, task: Task, scalars: Scalars) -> Any:
     """The backbone without its top, the average over all places, batch normalisation, dense layers with dropout.
 
     Reads `backbone` (MobileNetV2), `weights` (imagenet; random; or a file of them), `fine_tune` (0: how many of the

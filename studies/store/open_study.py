@@ -10,10 +10,11 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from sqlalchemy.orm import Session
 
+from spaces.parameters import Params
 from studies.errors import StudyError
 from studies.history import FIXED, PAUSED, packed, study_record, unpacked
 from studies.locks import Held
-from studies.records import Direction, Params, StudyRecord, TrialRecord, TrialState
+from studies.records import Direction, StudyRecord, TrialRecord, TrialState
 from studies.store import formats, tables
 from studies.store.access import Access
 from studies.store.databases import Lock

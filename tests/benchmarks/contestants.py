@@ -20,8 +20,8 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from spaces import suggest, to_index
+from spaces.parameters import Params
 from studies.plan import SamplerPlan
-from studies.records import Params
 from studies.sampler import Proposer
 from tests.benchmarks.replay import World
 from tests.benchmarks.replayed import study, toprung

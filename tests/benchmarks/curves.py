@@ -28,9 +28,10 @@ from search.devices import Slot
 from search.messages import EpochDone, Task, TrainJob, TrialFailed
 from search.open_run import make_recipe, publish, workload
 from spaces import Space, validate
+from spaces.parameters import Params
 from studies.grid import Key, key
 from studies.plan import LoadedStudy, SamplerPlan, load_study
-from studies.records import Params, TrialRecord
+from studies.records import TrialRecord
 from studies.sampler import Proposer
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ from search.datasets import Arrays, SearchSplits, open_source, search_splits
 from search.devices import Slot, available_cores, visible_gpus
 from search.messages import JobDone, TrainJob
 from search.open_run import make_recipe, publish, workload
+from spaces.parameters import Params
 from studies.plan import LoadedStudy, load_study
-from studies.records import Params, TrialRecord
+from studies.records import TrialRecord
 from tests.benchmarks.bare import Loop, Network, make_loop
 from tests.benchmarks.timed_worker import Stopwatch, time_programs
 

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 from sqlalchemy.orm import Session
 
+from spaces.parameters import Params, Scalar
 from spaces.sampling import suggest
 from studies.history import system_attributes, user_attributes
 from studies.ladder import Ladder
 from studies.plan import LoadedStudy, fingerprint, load_study
-from studies.records import Params, Scalar, TrialRecord, TrialState
+from studies.records import TrialRecord, TrialState
 from studies.sampler import distributions
 from studies.store import OpenStudy, Store, sqlite_url
 

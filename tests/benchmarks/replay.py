@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaces import Fixed, Parameter, Scalar, Space
-from spaces.parameters import Categorical
+from spaces.parameters import Categorical, Params
 from spaces.sampling import is_indexed
-from studies.records import Params
 from tests.benchmarks.curves import Curves
 
 

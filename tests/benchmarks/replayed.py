@@ -14,9 +14,10 @@ from search.messages import EpochDone, Event, JobDone, Ready, TrainJob, TrialFai
 from search.open_run import make_recipe
 from search.signals import StopRequest
 from search.supervisor import Supervisor
+from spaces.parameters import Params
 from studies.plan import Budget, LoadedStudy, SamplerPlan, StudyPlan, load_study
 from studies.promotion import Promotion
-from studies.records import Params, StudyRecord
+from studies.records import StudyRecord
 from studies.sampler import Proposer
 from tests.benchmarks.curves import STUDY
 from tests.benchmarks.replay import World
