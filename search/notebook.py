@@ -26,7 +26,7 @@ from search.errors import SearchError
 from search.signals import StopRequest
 from spaces import Space, validate
 from spaces.parameters import Params
-from spaces.space import HYPERMODEL
+from spaces.space import HYPERMODEL, is_custom
 from studies.files import BEST_MODEL, RUNS, store_url
 from studies.objects import study_of
 from studies.overrides import of_options
@@ -213,7 +213,6 @@ def _named(hypermodel: str | Callable[..., Any]) -> str:
 
 def _own_layers(record: StudyRecord) -> dict[str, type]:
     """The classes beside a model of the user's own, by which Keras reads its file; none that can't be imported."""
-    from search.models import is_custom
     from search.models.custom import import_named
 
     name = str(record.space["model"])

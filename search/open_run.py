@@ -21,7 +21,7 @@ from search.devices import (
 )
 from search.errors import Interrupted, SearchError
 from search.messages import Refused, Workload
-from search.models import OF_HYPERMODELS, is_custom, is_width
+from search.models import OF_HYPERMODELS, is_width
 from search.pool import KERAS_WORKER, Died, Pool, Post, SubprocessWorker, Worker
 from search.recipe import Recipe
 from search.signals import StopRequest
@@ -132,7 +132,7 @@ def opened_run(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
             blobs.delete(SEALED)  # a run may have been killed while the test split was open
             publish(splits, blobs)
             pool.brief(workload(loaded, splits, blobs, slots))
-            if is_custom(loaded.space.model):
+            if loaded.space.is_custom:
                 _refuse_unusable_model(pool, stop)
             from studies.store import Store
 
@@ -346,7 +346,7 @@ def _trace(space: Space, params: Params, backend: str) -> str:
 
     What a worker shares it decides by itself, see `Kinship`; where they differ, that costs time and changes no result.
     """
-    shared = backend == "tensorflow" and not is_custom(space.model) and params.get("jit_compile") is not True
+    shared = backend == "tensorflow" and not space.is_custom and params.get("jit_compile") is not True
     return _structure(space, {name: value for name, value in params.items() if not (shared and is_width(name, value))})
 
 

@@ -35,7 +35,7 @@ from search.messages import (
     Workload,
 )
 from search.metrics import metrics_for, probabilities
-from search.models import build, export, is_custom, is_hypermodel, keras_file, weights_by_layer
+from search.models import build, export, keras_file, weights_by_layer
 from search.models.custom import import_function
 from search.models.fitness import NOT_FOR_OWN_FIT
 from search.programs import (
@@ -58,6 +58,7 @@ from search.recording import Recorder
 from search.scalars import Scalars, make_optimizer
 from search.schedules import Span
 from search.seeds import derive
+from spaces.space import is_custom, is_hypermodel
 
 if TYPE_CHECKING:
     from search.hypermodels import Hypermodels

@@ -36,8 +36,8 @@ from search.messages import (
     TrialFailed,
     Workload,
 )
-from search.models import is_custom
 from search.quick_import import quick_import
+from spaces.space import is_custom
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _OOM_SCORE = "500"  # of 1000; a program of which nothing is known has 0

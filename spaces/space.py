@@ -26,6 +26,16 @@ HYPERMODEL = "keras_tuner:"
 _MODEL = re.compile(rf"[A-Za-z]\w*|(?:{HYPERMODEL})?[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
+def is_custom(model: str) -> bool:
+    """Whether a model is the user's own, "package.module:function" or a Keras Tuner hypermodel, and no family."""
+    return ":" in model
+
+
+def is_hypermodel(model: str) -> bool:
+    """Whether a model is a Keras Tuner hypermodel, which is given params by its own names."""
+    return model.startswith(HYPERMODEL)
+
+
 class Space(BaseModel):
     """What may vary in a model.
 
@@ -59,8 +69,8 @@ class Space(BaseModel):
         cls, written: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> dict[str, Parameter]:
         """Check every parameter, then those that are sound together, so that all problems come at once."""
-        is_hypermodel = str(info.data.get("model")).startswith(HYPERMODEL)
-        if written == {} and not is_hypermodel:
+        of_hypermodel = is_hypermodel(info.data.get("model", ""))
+        if written == {} and not of_hypermodel:
             raise ValueError("must hold a parameter or more")
         problems: list[InitErrorDetails] = []
         try:
@@ -74,7 +84,7 @@ class Space(BaseModel):
             ]
             unsound = {one["loc"][0] for one in problems}
             parameters = check({name: table for name, table in written.items() if name not in unsound})
-        if laws := relations.broken_laws(parameters, list(written), any_name=is_hypermodel):
+        if laws := relations.broken_laws(parameters, list(written), any_name=of_hypermodel):
             context = {"error": LawError(laws)}
             problems.append(InitErrorDetails(type="value_error", loc=(), input=written, ctx=context))
         if problems:
@@ -82,9 +92,14 @@ class Space(BaseModel):
         return relations.parents_first(parameters)
 
     @property
+    def is_custom(self) -> bool:
+        """Whether the model is the user's own."""
+        return is_custom(self.model)
+
+    @property
     def is_hypermodel(self) -> bool:
-        """Whether the model is a Keras Tuner hypermodel, which is given params by its own names."""
-        return self.model.startswith(HYPERMODEL)
+        """Whether the model is a Keras Tuner hypermodel."""
+        return is_hypermodel(self.model)
 
     @property
     def full_names(self) -> list[str]:
@@ -168,7 +183,7 @@ class Space(BaseModel):
         It does when it is called dropout, l1, ... or ends so, as in head_dropout. What the space does
         not know is structural, and so is everything in a user's own model, which may do anything with it.
         """
-        if ":" in self.model or full not in self._places:
+        if self.is_custom or full not in self._places:
             return False
         name, _ = self._places[full]
         values = self.parameters[name].grid() or (0.0,)

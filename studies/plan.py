@@ -26,7 +26,7 @@ from spaces import (
     validate,
 )
 from spaces.parameters import extremes
-from spaces.space import HYPERMODEL
+from spaces.space import is_hypermodel
 from studies import overrides as command_line
 from studies.files import NAME_LAW, is_name
 from studies.ladder import Ladder
@@ -279,7 +279,7 @@ class LoadedStudy:
         """What messages call the space: its file where it has one."""
         if self.plan.space == GIVEN:
             return "space"
-        if self.plan.space.startswith(HYPERMODEL):
+        if is_hypermodel(self.plan.space):
             return self.plan.space
         return shown_path(find("space", self.plan.space, SPACES, self.path.parent))
 
@@ -342,7 +342,7 @@ def checked(study: LoadedStudy) -> LoadedStudy:
 
 def _space(plan: StudyPlan, path: Path) -> Space:
     try:
-        if not plan.space.startswith(HYPERMODEL):
+        if not is_hypermodel(plan.space):
             find("space", plan.space, SPACES, path.parent)
     except InputError as error:
         raise InputError(
@@ -360,8 +360,8 @@ def _enqueue_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
 
 def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
     """A parameter that takes the place of a key of [training] must keep the key's law, and both go together."""
-    own = ":" in space.model  # the user's own function reads its params as it likes
-    given = {} if own else {name: one for name, one in space.parameters.items() if name in Training.model_fields}
+    read = {} if space.is_custom else space.parameters  # the user's own function reads its params as it likes
+    given = {name: one for name, one in read.items() if name in Training.model_fields}
     broken = [f"space: parameters.{line}" for name, one in given.items() for line in _law_breaks(name, one)]
     if broken:
         yield from dict.fromkeys(broken)

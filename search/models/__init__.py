@@ -19,7 +19,7 @@ from search.errors import SearchError
 from search.models.fitness import AUGMENTATION, check_rows
 from spaces.errors import did_you_mean, shown
 from spaces.parameters import Params, Scalar
-from spaces.space import HYPERMODEL, Space
+from spaces.space import Space, is_custom, is_hypermodel
 
 if TYPE_CHECKING:
     from search.datasets import Rescale
@@ -124,16 +124,6 @@ def check_space(space: Space, where: str) -> None:
 def is_width(name: str, value: Scalar) -> bool:
     """Whether a parameter of toprung's own models is the width of a layer, or of several; 0 stands for no layer."""
     return _WIDTH.fullmatch(name) is not None and value != 0
-
-
-def is_custom(name: str) -> bool:
-    """Whether a model's name is a function of the user's own, "package.module:function"."""
-    return ":" in name
-
-
-def is_hypermodel(name: str) -> bool:
-    """Whether a model's name is a Keras Tuner hypermodel, "keras_tuner:package.module:build_model"."""
-    return name.startswith(HYPERMODEL)
 
 
 def build(

@@ -11,6 +11,7 @@ from search.models.architectures import ARCHITECTURES
 from search.models.pretrained import locate
 from spaces.errors import shown
 from spaces.parameters import extremes
+from spaces.space import is_custom
 from studies.schedule import Choices, schedule_problems
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _row_problems(name: str, choices: Choices, input_shape: Sequence[int], class
             f"training.loss: binary_crossentropy is for two classes ({classes} came); "
             "use sparse_categorical_crossentropy, or keep two with data.classes"
         )
-    if ":" in name or len(input_shape) in (2, 3):
+    if is_custom(name) or len(input_shape) in (2, 3):
         return
     came = f"rows of shape (height, width) or (height, width, channels) (shape {tuple(input_shape)} came)"
     if name in ("cnn", "transfer"):
@@ -97,7 +98,7 @@ def _batch_problems(choices: Choices, rows: int) -> Iterator[str]:
 def _schedule_problems(loaded: LoadedStudy, choices: Choices, rows: int) -> Iterator[str]:
     """What a schedule by steps breaks, now that the steps are known: the fewest, with the largest batches."""
     largest = max((size for size in choices["batch_size"] if isinstance(size, int)), default=1)
-    if ":" not in loaded.space.model:
+    if not loaded.space.is_custom:
         epochs = loaded.plan.hyperband.max_resource
         yield from schedule_problems(choices, epochs, math.ceil(rows / largest), loaded.space.parameters)
 
