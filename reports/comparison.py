@@ -24,8 +24,7 @@ SPLITS = {"train": "training", "val": "validation"}
 def comparison(study: StudyRecord) -> list[Chart]:
     """The pictures of a study without pruning; none of one that prunes, or has too many trials to tell apart."""
     trials = [trial for trial in usable(study) if trial.state == "complete"]
-    plan = study.plan.get("hyperband") or {}
-    if plan.get("mode") != "none" or not 2 <= len(trials) <= MOST_TRIALS:
+    if study.section("hyperband").get("mode") != "none" or not 2 <= len(trials) <= MOST_TRIALS:
         return []
     made = (every_curve(study, trials), test_bars(study, trials), against_training(study, trials))
     return [chart for chart in made if chart]
@@ -109,12 +108,12 @@ def against_training(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart
 
 def shared(study: StudyRecord) -> Table | None:
     """The hyperparameters that all trials have in common; the leaderboard has those in which they differ."""
-    training = {name: value for name, value in (study.plan.get("training") or {}).items() if value is not None}
+    training = {name: value for name, value in study.section("training").items() if value is not None}
     names = {name for trial in study.trials for name in trial.params}
     common = {name: {trial.params.get(name) for trial in study.trials} for name in sorted(names)}
     fixed = {name: values.pop() for name, values in common.items() if len(values) == 1}
     rows = {name: value for name, value in training.items() if name not in names} | fixed
-    epochs = (study.plan.get("hyperband") or {}).get("max_resource")
+    epochs = study.section("hyperband").get("max_resource")
     rows |= {"epochs at most": epochs} if epochs else {}
     if not study.trials or not rows:
         return None

@@ -53,7 +53,7 @@ def _winner_pictures(study: StudyRecord, close_look: Path | None) -> Iterator[Pi
         return
     version = close_look.stat().st_mtime_ns
     number = retrained_groups(study)[0][0].trial
-    for trial in (None, next((trial for trial in study.trials if trial.number == number), None)):
+    for trial in (None, study.trial(number)):
         yield _picture(study, "confusion-matrix.png", version, partial(_confusion, close_look), trial)
 
 

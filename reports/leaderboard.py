@@ -95,7 +95,7 @@ def retrained_groups(study: StudyRecord) -> list[list[RetrainRecord]]:
 
 def seeds_of(study: StudyRecord) -> int:
     """How often every trial was trained."""
-    return int((study.plan.get("objective") or {}).get("seeds", 1))
+    return int(study.section("objective").get("seeds", 1))
 
 
 def metric_names(study: StudyRecord) -> tuple[str, str]:
@@ -240,7 +240,7 @@ def _trial_row(study: StudyRecord, trial: TrialRecord, place: int) -> Row:
 def _retrained_row(study: StudyRecord, group: Sequence[RetrainRecord]) -> Row:
     names = {name: None for record in group for name in record.metrics}
     metrics = {name: mean(record.metrics.get(name) for record in group) for name in names}
-    trial = next((trial for trial in study.trials if trial.number == group[0].trial), None)
+    trial = study.trial(group[0].trial)
     return {
         "trial": group[0].trial,
         "state": "retrained",

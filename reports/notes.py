@@ -47,8 +47,7 @@ def _board(study: StudyRecord) -> str:
 def _search(study: StudyRecord) -> Iterator[str]:
     yield f"Model {study.space.get('model', 'of another program')}; parameters: {'; '.join(_parameters(study))}."
     yield f"Data: {_data(study)}."
-    plan = study.plan
-    ladder, sampler, budget = (plan.get(name) or {} for name in ("hyperband", "sampler", "budget"))
+    ladder, sampler, budget = map(study.section, ("hyperband", "sampler", "budget"))
     if ladder:
         yield (
             f"Ladder: from {ladder.get('min_resource')} to {ladder.get('max_resource')} epochs, "
@@ -76,7 +75,7 @@ def _law(law: Mapping[str, Any]) -> str:
 
 
 def _data(study: StudyRecord) -> str:
-    source = (study.plan.get("data") or {}).get("source", "unknown")
+    source = study.section("data").get("source", "unknown")
     sizes = [
         f"{study.data[f'n_{name}']:,} {name}" for name in ("train", "validation", "test") if study.data.get(f"n_{name}")
     ]

@@ -67,7 +67,7 @@ def _caution(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[str]:
     """Why parameters and values may go together by the way in which the study searched."""
     briefly = sum(trial.state != "complete" for trial in trials) > len(trials) / 2
     chosen = len(study.plan.get("enqueue") or ()) >= len(study.trials)
-    learned = (study.plan.get("sampler") or {}).get("name") in LEARNERS and not chosen
+    learned = study.section("sampler").get("name") in LEARNERS and not chosen
     reasons = [reason for reason, holds in ((BRIEFLY, briefly), (LEARNED, learned)) if holds]
     return [f"{', and '.join(reasons)}: read these with care.".capitalize()] if reasons else []
 

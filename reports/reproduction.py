@@ -60,10 +60,7 @@ def _fact(value: Any) -> str:
 
 def _seeds(study: StudyRecord) -> dict[str, str]:
     sections = {"data split": "data", "search and training": "sampler"}
-    seeds = {use: str(study.plan[name]["seed"]) for use, name in sections.items() if _has_seed(study, name)}
+    known = {use: study.section(name).get("seed") for use, name in sections.items()}
+    seeds = {use: str(seed) for use, seed in known.items() if seed is not None}
     retrained = sorted({record.seed for record in study.retrained})
     return seeds | ({"retraining": ", ".join(map(str, retrained))} if retrained else {})
-
-
-def _has_seed(study: StudyRecord, section: str) -> bool:
-    return (study.plan.get(section) or {}).get("seed") is not None

@@ -31,7 +31,7 @@ class RungCount:
 
 def rung_counts(study: StudyRecord) -> list[RungCount]:
     """The rungs that were reached, bracket by bracket, each from its lowest up; none where nothing is pruned."""
-    if (study.plan.get("hyperband") or {}).get("mode") == "none":
+    if study.section("hyperband").get("mode") == "none":
         return []
     brackets: dict[int, list[TrialRecord]] = {}
     for trial in study.trials:

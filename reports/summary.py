@@ -110,7 +110,7 @@ def _begun(study: StudyRecord) -> list[TrialRecord]:
 
 def _exhausted(study: StudyRecord) -> str:
     """Why a search ended before it had all the trials that it might have."""
-    most: int = (study.plan.get("budget") or {}).get("trials") or 0
+    most: int = study.section("budget").get("trials") or 0
     tried = {key(trial.params) for trial in _begun(study)}
     if study.state != "finished" or len(tried) >= most:
         return ""
@@ -203,7 +203,7 @@ def _gap(metric: str, searched: float | None, test: TestScore) -> str:
 def _retrained(study: StudyRecord, group: Sequence[RetrainRecord]) -> str:
     metric, _ = metric_names(study)
     number = group[0].trial
-    searched = next((trial for trial in study.trials if trial.number == number), None)
+    searched = study.trial(number)
     before = {f"val_{metric}": searched.value} if searched else {}
     before |= searched.test.metrics if searched and searched.test else {}
     scores = [_score(f"{split}_{metric}", group, before) for split in ("test", "val")]
@@ -229,7 +229,7 @@ def _spent(study: StudyRecord) -> str:
     spent = sum(trial.epochs for trial in study.trials)
     each = f", {seeds_of(study)} seeds each" if seeds_of(study) > 1 else ""
     text = f"The search trained {counted(spent, 'epoch')}{each}"
-    most: int = (study.plan.get("hyperband") or {}).get("max_resource") or 0
+    most: int = study.section("hyperband").get("max_resource") or 0
     tried = len(_begun(study))
     full = most * tried
     if spent >= full:

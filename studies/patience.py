@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from spaces import shown
-from studies.records import Direction
+from studies.records import Direction, direction_of
 from studies.schedule import Choices
 from studies.section import Count, Section
 
@@ -32,7 +32,7 @@ class _Waiting(Section):
     @property
     def direction(self) -> Direction:
         """Which way is better."""
-        return "minimize" if self.monitor == "val_loss" else "maximize"
+        return direction_of(self.monitor)
 
     def _ends(self, history: History, least_gain: float = 0.0) -> Iterator[int]:
         """The epochs, from 1, at which patience ends; it begins anew after each."""

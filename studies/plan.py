@@ -32,7 +32,7 @@ from studies.files import NAME_LAW, is_name
 from studies.ladder import Ladder
 from studies.overrides import Override, is_path
 from studies.patience import EarlyStopping, Plateau, waiting_problems
-from studies.records import Direction
+from studies.records import Direction, direction_of
 from studies.schedule import ScheduleKeys, schedule_problems
 from studies.section import Count, Section
 from studies.steps import Record
@@ -121,7 +121,7 @@ class Objective(Section):
     @property
     def direction(self) -> Direction:
         """Which way is better."""
-        return "minimize" if self.monitor == "val_loss" else "maximize"
+        return direction_of(self.monitor)
 
 
 class Hyperband(Section):

@@ -16,6 +16,11 @@ TrialState = Literal["running", "paused", "complete", "pruned", "failed"]
 StudyState = Literal["searching", "finished"]
 
 
+def direction_of(monitor: str) -> Direction:
+    """Which way one of toprung's own metrics is better: a loss falls, all others rise."""
+    return "minimize" if monitor == "val_loss" else "maximize"
+
+
 @dataclass(frozen=True, slots=True)
 class TestScore:
     """What a trial's weights scored on the test split, opened once after the search.
@@ -144,6 +149,14 @@ class StudyRecord:
     created: datetime
     trials: tuple[TrialRecord, ...] = ()
     retrained: tuple[RetrainRecord, ...] = ()
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """A section of the plan; empty where there is none, as in the study of another program."""
+        return self.plan.get(name) or {}
+
+    def trial(self, number: int) -> TrialRecord | None:
+        """The trial of a number; None where there is none."""
+        return next((trial for trial in self.trials if trial.number == number), None)
 
     @property
     def own_plan(self) -> Mapping[str, Any]:
