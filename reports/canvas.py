@@ -9,20 +9,22 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports.words import is_share
+from reports.words import SPLITS, cut, is_share, printable, spoken
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
+Dashes = str | tuple[int, tuple[int, ...]]
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 HATCHES = ("", "//", "\\\\", "x", "-", "|")
 GREY = "#767676"
 
@@ -113,6 +115,21 @@ def beyond(axes: Axes, values: Iterable[float]) -> int:
     return sum(not low <= value <= high for value in values)
 
 
+def curve(axes: Axes, values: Sequence[float], label: str, *, colour: str, dashes: Dashes) -> None:
+    """Values by epoch, the first at 1; a single one as a dot."""
+    marker = "o" if len(values) == 1 else None
+    axes.plot(range(1, len(values) + 1), values, color=colour, linestyle=dashes, marker=marker, label=label)
+
+
+def split_curves(axes: Axes, history: Mapping[str, Sequence[float]], metric: str) -> None:
+    """A metric by epoch, in training and in validation."""
+    for split, colour, dashes in (("train", COLOURS[1], "--"), ("val", COLOURS[0], "-")):
+        curve(axes, history.get(f"{split}_{metric}", ()), SPLITS[split], colour=colour, dashes=dashes)
+    axes.set_ylabel(spoken(metric))
+    if is_share(metric):
+        percent(axes.yaxis)
+
+
 def percent(axis: Axis) -> None:
     """Write fractions in percent."""
     from matplotlib.ticker import PercentFormatter
@@ -138,6 +155,16 @@ def legend(axes: Axes, order: Sequence[int] | None = None) -> None:
         frameon=False,
         fontsize="small",
     )
+
+
+def legend_above(axes: Axes, columns: int) -> None:
+    """A legend without a frame above the plot, in so many columns."""
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False, fontsize="small")
+
+
+def short_label(name: str, longest: int) -> str:
+    """A name for a chart: at most so many letters, and no dollars, which matplotlib takes for formulas."""
+    return cut(printable(name), longest).replace("$", r"\$")
 
 
 @contextmanager

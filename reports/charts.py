@@ -18,14 +18,15 @@ from reports.canvas import (
     canvas,
     in_sight,
     legend,
+    legend_above,
     panels,
-    percent,
     scale,
+    split_curves,
     whole_numbers,
 )
 from reports.leaderboard import is_ranked, mean, metric_names, ranked, retrained_groups
 from reports.rungs import RungCount, rung_counts
-from reports.words import GAP_METRIC, counted, is_share, listed, shown, signed, spoken
+from reports.words import GAP_METRIC, counted, listed, shown, signed, spoken
 from studies.records import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def trial_curves(study: StudyRecord, trial: TrialRecord) -> Chart | None:
     figure, plots = panels(len(metrics))
     for axes, metric in zip(plots, metrics, strict=True):
         _draw_splits(axes, trial, metric)
-    plots[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize="small")
+    legend_above(plots[0], columns=3)
     axes.set_xlabel("epoch")
     whole_numbers(axes.xaxis)
     figure.align_ylabels()
@@ -181,18 +182,9 @@ def gaps(study: StudyRecord) -> Chart | None:
 
 
 def _draw_splits(axes: Axes, trial: TrialRecord, metric: str) -> None:
-    for split, colour, dashes, name in (
-        ("train", COLOURS[1], "--", "training"),
-        ("val", COLOURS[0], "-", "validation"),
-    ):
-        values = trial.history.get(f"{split}_{metric}", ())
-        marker = "o" if len(values) == 1 else None
-        axes.plot(range(1, len(values) + 1), values, color=colour, linestyle=dashes, marker=marker, label=name)
+    split_curves(axes, trial.history, metric)
     if trial.best_epoch:
         axes.axvline(trial.best_epoch, color=GREY, linestyle=":", label=f"best epoch: {trial.best_epoch}")
-    axes.set_ylabel(spoken(metric))
-    if is_share(metric):
-        percent(axes.yaxis)
 
 
 def _curve(study: StudyRecord, trial: TrialRecord) -> tuple[range, tuple[float, ...]]:

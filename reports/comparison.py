@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from reports.canvas import COLOURS, DASHES, GREY, Chart, canvas, legend, panels, percent, scale, whole_numbers
+from reports.canvas import (
+    COLOURS,
+    DASHES,
+    GREY,
+    Chart,
+    canvas,
+    curve,
+    legend,
+    legend_above,
+    panels,
+    percent,
+    scale,
+    short_label,
+    whole_numbers,
+)
 from reports.leaderboard import metric_names, usable
 from reports.sections import Table
-from reports.words import is_share, listed, printable, scalar, shown, spoken
+from reports.words import SPLITS, is_share, listed, printable, scalar, shown, spoken
 from studies.records import StudyRecord, TrialRecord
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 MOST_TRIALS = 24
 MOST_NAMED = 3  # params that tell trials apart by more than a number
 LONGEST_NAME = 34
-SPLITS = {"train": "training", "val": "validation"}
 
 
 def comparison(study: StudyRecord) -> list[Chart]:
@@ -33,13 +42,15 @@ def comparison(study: StudyRecord) -> list[Chart]:
 def every_curve(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None:
     """Training and validation by epoch, every trial in a look of its own; None where no history was kept."""
     metric, _ = metric_names(study)
-    names = [f"{split}_{metric}" for split in SPLITS if any(trial.history.get(f"{split}_{metric}") for trial in trials)]
+    every = (f"train_{metric}", f"val_{metric}")
+    names = [name for name in every if any(trial.history.get(name) for trial in trials)]
     if not names:
         return None
     figure, plots = panels(len(names), height=max(2.6, 0.1 * len(trials)))
     for axes, name in zip(plots, names, strict=True):
         for place, trial in enumerate(trials):
-            _draw(axes, trial.history.get(name, ()), place, _label(study, trial))
+            colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+            curve(axes, trial.history.get(name, ()), _label(study, trial), colour=colour, dashes=dashes)
         split, _, _ = name.partition("_")
         values = [value for trial in trials for value in trial.history.get(name, ())]
         scale(axes, metric, values, maximize=study.direction == "maximize")
@@ -73,7 +84,7 @@ def test_bars(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None
     axes.set_xlabel(spoken(metric))
     if is_share(metric):
         percent(axes.xaxis)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize="small")
+    legend_above(axes, columns=2)
     told = "; ".join(f"{_label(study, trial)} {shown(metric, score)}" for trial, score in rows)
     return Chart(f"Test {spoken(metric)}", figure, f"In the order of validation: {told}.", detailed=True)
 
@@ -92,7 +103,7 @@ def against_training(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart
     for split, marker, colour in (("val", "o", COLOURS[0]), ("test", "^", COLOURS[1])):
         points = [point for trial in trained if (point := _point(trial, metric, split))]
         if points:
-            axes.scatter(*zip(*points, strict=True), marker=marker, color=colour, label=SPLITS.get(split, split))
+            axes.scatter(*zip(*points, strict=True), marker=marker, color=colour, label=SPLITS[split])
             values += [value for point in points for value in point]
     low, high = min(values), max(values)
     axes.plot((low, high), (low, high), color=GREY, linestyle="--", linewidth=1, label="as good as in training")
@@ -121,12 +132,6 @@ def shared(study: StudyRecord) -> Table | None:
     return Table("Shared by all trials", ("hyperparameter", "value"), cells, names=2)
 
 
-def _draw(axes: Axes, values: Sequence[float], place: int, label: str) -> None:
-    colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
-    marker = "o" if len(values) == 1 else None
-    axes.plot(range(1, len(values) + 1), values, color=colour, linestyle=dashes, marker=marker, label=label)
-
-
 def _label(study: StudyRecord, trial: TrialRecord) -> str:
     """The trial's number, and what it differs in where that is little."""
     names = list(dict.fromkeys(name for other in study.trials for name in other.params))
@@ -134,8 +139,7 @@ def _label(study: StudyRecord, trial: TrialRecord) -> str:
     if len(varying) > MOST_NAMED:
         return f"trial {trial.number}"
     text = ", ".join(scalar(trial.params[name]) for name in varying if name in trial.params)
-    text = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return f"{trial.number}: {text}".replace("$", r"\$") if text else f"trial {trial.number}"
+    return f"{trial.number}: {short_label(text, LONGEST_NAME)}" if text else f"trial {trial.number}"
 
 
 def _point(trial: TrialRecord, metric: str, split: str) -> tuple[float, float] | None:

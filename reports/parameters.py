@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reports.canvas import COLOURS, DASHES, GREY, Chart, beyond, canvas, in_sight, percent, scale
+from reports.canvas import COLOURS, DASHES, GREY, Chart, beyond, canvas, in_sight, percent, scale, short_label
 from reports.leaderboard import metric_names, usable
 from reports.sections import Section
 from reports.words import counted, listed, printable, scalar, shown, spoken
@@ -285,7 +285,4 @@ def _line_words(metric: str, trial: TrialRecord, scales: Sequence[Scale]) -> str
 
 
 def _label(name: str) -> str:
-    """A name for a chart: short, and without dollars, which matplotlib takes for formulas."""
-    text = printable(name)
-    text = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return text.replace("$", r"\$")
+    return short_label(name, LONGEST_NAME)

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 from reports.gaps import gap_from_rates
 from reports.leaderboard import metric_names, retrained_groups, seeds_of, usable
-from reports.words import GAP_METRIC, counted, difference, is_share, listed, printable, scalar, shown, spoken
+from reports.words import GAP_METRIC, SPLITS, counted, difference, is_share, listed, printable, scalar, shown, spoken
 from spaces import Space, validate
 from studies.grid import Grid, endless, key
 from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord, TrialState
@@ -22,7 +22,6 @@ STANDINGS: dict[TrialState, str] = {
     "failed": "failed",
 }
 
-SPLITS = {"test": "test", "val": "validation"}
 ROUNDING = 1e-9  # what is left of 0.9 - 0.9 after a detour through other numbers
 
 

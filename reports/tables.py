@@ -13,7 +13,7 @@ from reports.columns import Column, priority, readable
 from reports.errors import ReportError
 from reports.files import replace
 from reports.markdown import table
-from reports.words import printable
+from reports.words import cut, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +130,7 @@ def to_table(frame: pd.DataFrame, width: int) -> Table:
     for row, state in enumerate(states):
         if state == "retrained" and states[row - 1] != "retrained":
             shown.add_section()
-        cells = [Text(_cut(column.cells[row]), no_wrap=True) for column in kept]
+        cells = [Text(cut(column.cells[row], WIDEST), no_wrap=True) for column in kept]
         is_winner = state == "complete" and frame["rank"].iloc[row] == 1
         shown.add_row(*cells, style="bold green" if is_winner else STYLES.get(state, ""))
     return shown
@@ -184,14 +184,10 @@ def _fitting(columns: list[Column], width: int) -> list[Column]:
 
 
 def _width(column: Column) -> int:
-    return max(len(_cut(line)) for line in [*column.cells, *_header_lines(column)])
+    return max(len(cut(line, WIDEST)) for line in [*column.cells, *_header_lines(column)])
 
 
 def _header_lines(column: Column) -> list[str]:
     # The underscore stays, so that the lines still spell the parameter's name.
     header = column.header.replace("_", "_ ") if len(column.header) > 8 else column.header
-    return [_cut(line) for line in header.split()]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return [cut(line, WIDEST) for line in header.split()]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from spaces.parameters import Scalar
 
 GAP_METRIC = "accuracy"  # what gaps are measured in, whatever a study monitors
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+"""What the splits are called in a sentence, by what metrics begin with."""
 
 
 def metric_of(monitor: str) -> str:
@@ -57,6 +59,11 @@ def listed(items: Sequence[str]) -> str:
 def scalar(value: Scalar) -> str:
     """A parameter's value: three significant digits for a float, text made safe to print."""
     return f"{value:.3g}" if isinstance(value, float) else printable(str(value))
+
+
+def cut(text: str, longest: int) -> str:
+    """The text, or its beginning and an ellipsis, in at most so many letters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def printable(text: str) -> str:

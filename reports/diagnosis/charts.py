@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.canvas import COLOURS, GREY, Chart, canvas, legend, panels, percent, whole_numbers
+from reports.canvas import (
+    COLOURS,
+    GREY,
+    Chart,
+    canvas,
+    legend,
+    legend_above,
+    panels,
+    percent,
+    short_label,
+    split_curves,
+    whole_numbers,
+)
 from reports.diagnosis.scores import confused_pairs
-from reports.diagnosis.tables import best_epochs, class_name, short_name
+from reports.diagnosis.tables import best_epochs, class_name
 from reports.diagnosis.values import Boundary, Diagnosis
-from reports.words import counted, is_share, listed, shown, spoken
+from reports.words import counted, listed, shown, spoken
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +35,8 @@ MOST_BARS = 30
 MOST_TOLD = 12
 LONGEST_NAME = 16
 WIDEST_NAMES = 50
+CURVES = ("train", "val")
 MARKERS: tuple[MarkerType, ...] = ("o", "^", "s", "D", "v", "P")
-LINES = {"train": (COLOURS[1], "--", "training"), "val": (COLOURS[0], "-", "validation")}
 
 
 def confusion(diagnosis: Diagnosis) -> Chart:
@@ -50,12 +62,12 @@ def class_bars(diagnosis: Diagnosis) -> Chart:
         axes.text(1.04, place, f"{value:.3f}", va="center", fontsize="small")
     axes.plot(scores.precision[labels], places, "o", color=COLOURS[1], label="precision")
     axes.plot(scores.recall[labels], places, "D", color="black", fillstyle="none", label="recall")
-    axes.set_yticks(places, [short_name(diagnosis, label, LONGEST_NAME) for label in labels.tolist()])
+    axes.set_yticks(places, _short_names(diagnosis, labels))
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, 1.15)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.grid(visible=False, axis="y")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize="small")
+    legend_above(axes, columns=3)
     title = "Scores by class" if len(labels) == total else f"The {len(labels)} classes with the lowest F1"
     return Chart(title, figure, _bar_words(diagnosis, labels), detailed=True)
 
@@ -85,7 +97,7 @@ def reliability(diagnosis: Diagnosis) -> Chart:
 def training_curves(diagnosis: Diagnosis) -> Chart | None:
     """Accuracy and loss by epoch, in training and in validation, the best epochs marked; None without a history."""
     history = diagnosis.history
-    metrics = [name for name in ("accuracy", "loss") if any(history.get(f"{split}_{name}") for split in LINES)]
+    metrics = [name for name in ("accuracy", "loss") if any(history.get(f"{split}_{name}") for split in CURVES)]
     if not metrics:
         return None
     figure, plots = panels(len(metrics))
@@ -94,7 +106,7 @@ def training_curves(diagnosis: Diagnosis) -> Chart | None:
     axes.set_xlabel("epoch")
     whole_numbers(axes.xaxis)
     figure.align_ylabels()
-    plots[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize="small")
+    legend_above(plots[0], columns=2)
     return Chart("Learning curves", figure, _curve_words(diagnosis, metrics))
 
 
@@ -135,7 +147,7 @@ def _draw_counts(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float
 def _name_axes(axes: Axes, diagnosis: Diagnosis) -> None:
     total = len(diagnosis.class_names)
     places = np.arange(0, total, math.ceil(total / MOST_NUMBERED))
-    names = [short_name(diagnosis, place, LONGEST_NAME) for place in places.tolist()]
+    names = _short_names(diagnosis, places)
     size = 9 if total <= 12 else 7
     flat = sum(map(len, names)) + 3 * len(names) <= WIDEST_NAMES
     axes.set_xticks(places, names, fontsize=size, rotation=0 if flat else 45, ha="center" if flat else "right")
@@ -146,6 +158,10 @@ def _name_axes(axes: Axes, diagnosis: Diagnosis) -> None:
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     axes.set_anchor("N")
+
+
+def _short_names(diagnosis: Diagnosis, labels: NDArray[np.int64]) -> list[str]:
+    return [short_label(diagnosis.class_names[label], LONGEST_NAME) for label in labels.tolist()]
 
 
 def _confusion_words(diagnosis: Diagnosis) -> str:
@@ -173,21 +189,16 @@ def _bar_words(diagnosis: Diagnosis, labels: NDArray[np.int64]) -> str:
 
 
 def _draw_curves(axes: Axes, diagnosis: Diagnosis, metric: str) -> None:
-    for split, (colour, dashes, name) in LINES.items():
-        values = diagnosis.history.get(f"{split}_{metric}", ())
-        marker = "o" if len(values) == 1 else None
-        axes.plot(range(1, len(values) + 1), values, color=colour, linestyle=dashes, marker=marker, label=name)
+    split_curves(axes, diagnosis.history, metric)
     styles = {"val_accuracy": (COLOURS[2], "-.", "highest accuracy"), "val_loss": (COLOURS[3], ":", "lowest loss")}
     for name, epoch in best_epochs(diagnosis).items():
         colour, dashes, words = styles[name]
         axes.axvline(epoch, color=colour, linestyle=dashes, label=f"{words}: epoch {epoch}")
-    axes.set_ylabel(metric)
-    if is_share(metric):
-        percent(axes.yaxis)
 
 
 def _curve_words(diagnosis: Diagnosis, metrics: list[str]) -> str:
-    names = [f"{split}_{metric}" for metric in metrics for split in LINES if diagnosis.history.get(f"{split}_{metric}")]
+    every = [f"{split}_{metric}" for metric in metrics for split in CURVES]
+    names = [name for name in every if diagnosis.history.get(name)]
     told = "; ".join(_ends(name, np.array(diagnosis.history[name])) for name in names)
     best = [f"{spoken(name.replace('val', 'validation'))} at epoch {at}" for name, at in best_epochs(diagnosis).items()]
     epochs = max(len(diagnosis.history[name]) for name in names)
@@ -223,7 +234,7 @@ def _draw_points(axes: Axes, diagnosis: Diagnosis, points: NDArray[np.float32]) 
     for label in np.unique(labels):
         own = points[labels == label]
         style = label % len(COLOURS)
-        name = short_name(diagnosis, label, LONGEST_NAME)
+        name = short_label(diagnosis.class_names[label], LONGEST_NAME)
         look = MARKERS[style]
         axes.scatter(
             own[:, 0], own[:, 1], s=18, c=COLOURS[style], marker=look, edgecolors="black", linewidths=0.5, label=name

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.canvas import Chart, picture_frame
-from reports.diagnosis.tables import class_name, short_name
+from reports.canvas import Chart, picture_frame, short_label
+from reports.diagnosis.tables import class_name
 from reports.diagnosis.values import Diagnosis, FirstWeights, Samples
 from reports.words import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS = 6
 WEIGHT_COLUMNS = 8
@@ -39,7 +40,7 @@ def class_examples(diagnosis: Diagnosis) -> Chart | None:
     """A test image of each class; None of many classes, or where inputs are no images."""
     if diagnosis.examples is None:
         return None
-    names = [short_name(diagnosis, diagnosis.labels[row], LONGEST_NAME) for row in diagnosis.examples.rows.tolist()]
+    names = [_short_name(diagnosis, diagnosis.labels[row]) for row in diagnosis.examples.rows.tolist()]
     return _samples(diagnosis, diagnosis.examples, "An example of each class", names)
 
 
@@ -52,15 +53,7 @@ def first_weights(diagnosis: Diagnosis) -> Chart | None:
     first = diagnosis.first_weights
     if first is None:
         return None
-    columns = min(WEIGHT_COLUMNS, len(first.images))
-    lines = math.ceil(len(first.images) / columns)
-    figure, axes = picture_frame(height=0.4 + 5.4 / columns * lines)
-    limit = float(np.abs(first.images).max()) or 1.0
-    for place, image in enumerate(first.images):
-        drawn = 0.5 + image / (2 * limit) if image.ndim == 3 else image
-        extent = _extent(place, columns, image)
-        axes.imshow(drawn, cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none", extent=extent)
-    _frame(axes, columns, lines, pitch=1.0)
+    figure, axes = _tiled(first.images)
     if first.images.ndim == 3:
         figure.colorbar(axes.images[0], ax=axes, shrink=0.6, label="weight")
     return Chart("Weights of the first layer", figure, _weight_words(first), detailed=True)
@@ -77,14 +70,7 @@ def feature_maps(diagnosis: Diagnosis) -> Chart | None:
     low, high = _range(diagnosis)
     kernels = first.images[:MOST_MAPS]
     maps = convolved(_pixels(right[0], low, high), kernels)
-    columns = min(WEIGHT_COLUMNS, len(maps))
-    lines = math.ceil(len(maps) / columns)
-    figure, axes = picture_frame(height=0.4 + 5.4 / columns * lines)
-    limit = float(np.abs(maps).max()) or 1.0
-    for place, image in enumerate(maps):
-        extent = _extent(place, columns, image)
-        axes.imshow(image, cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none", extent=extent)
-    _frame(axes, columns, lines, pitch=1.0)
+    figure, _ = _tiled(maps)
     row = int(diagnosis.right.rows[0])
     form = " x ".join(map(str, maps.shape[1:]))
     text = f"Test example {row}, {_words(diagnosis, row)}, by {len(maps)} kernels of {printable(first.layer)}"
@@ -132,6 +118,24 @@ def _samples(diagnosis: Diagnosis, samples: Samples, title: str, captions: Seque
     return Chart(title, figure, f"{len(samples.rows)} test examples: {told}.", detailed=True)
 
 
+def _tiled(images: NDArray[Any]) -> tuple[Figure, Axes]:
+    """Pictures of numbers about 0 side by side on one scale, which has 0 in its middle.
+
+    Args:
+        images: Shape (k, height, width), or with 3 channels at the end.
+    """
+    columns = min(WEIGHT_COLUMNS, len(images))
+    lines = math.ceil(len(images) / columns)
+    figure, axes = picture_frame(height=0.4 + 5.4 / columns * lines)
+    limit = float(np.abs(images).max()) or 1.0
+    for place, image in enumerate(images):
+        drawn = 0.5 + image / (2 * limit) if image.ndim == 3 else image
+        extent = _extent(place, columns, image)
+        axes.imshow(drawn, cmap="PuOr", vmin=-limit, vmax=limit, interpolation="none", extent=extent)
+    _frame(axes, columns, lines, pitch=1.0)
+    return figure, axes
+
+
 def _weight_words(first: FirstWeights) -> str:
     images = first.images
     which = f"all {first.units}" if len(images) == first.units else f"the {len(images)} largest of {first.units}"
@@ -143,11 +147,13 @@ def _weight_words(first: FirstWeights) -> str:
 
 
 def _caption(diagnosis: Diagnosis, row: int) -> str:
-    true, predicted = (
-        short_name(diagnosis, labels[row], LONGEST_NAME) for labels in (diagnosis.labels, diagnosis.predicted)
-    )
+    true, predicted = (_short_name(diagnosis, labels[row]) for labels in (diagnosis.labels, diagnosis.predicted))
     sure = f"{diagnosis.confidence[row]:.1%}"
     return f"{true}\n{sure}" if diagnosis.hits[row] else f"{predicted} {sure}\nis {true}"
+
+
+def _short_name(diagnosis: Diagnosis, label: int) -> str:
+    return short_label(diagnosis.class_names[label], LONGEST_NAME)
 
 
 def _words(diagnosis: Diagnosis, row: int) -> str:

@@ -10,7 +10,7 @@ from reports.diagnosis.convergence import AccuracyGap, Convergence, Trend
 from reports.diagnosis.scores import Average, confused_pairs
 from reports.diagnosis.values import Diagnosis, Samples, WeightStatistics
 from reports.sections import Table
-from reports.words import counted, difference, listed, printable, shown, spoken
+from reports.words import SPLITS, counted, difference, listed, printable, shown, spoken
 
 MOST_PAIRS = 10
 MOST_CLASSES = 100
@@ -44,13 +44,6 @@ def training_lines(diagnosis: Diagnosis) -> list[str]:
 def class_name(diagnosis: Diagnosis, label: int) -> str:
     """A class's name, safe to print."""
     return printable(diagnosis.class_names[label])
-
-
-def short_name(diagnosis: Diagnosis, label: int, longest: int) -> str:
-    """A class's name for a chart: at most `longest` letters, and no dollars that matplotlib takes for formulas."""
-    name = class_name(diagnosis, label)
-    name = name if len(name) <= longest else f"{name[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return name.replace("$", r"\$")
 
 
 def class_table(diagnosis: Diagnosis) -> Table:
@@ -105,8 +98,7 @@ def epoch_table(diagnosis: Diagnosis) -> Table | None:
         (listed(reasons), str(epoch), *(_at(diagnosis, name, epoch) for name in columns))
         for epoch, reasons in _epochs(diagnosis)
     )
-    words = {"train": "training", "val": "validation"}
-    header = (f"{words[split]} {spoken(metric)}" for split, _, metric in (name.partition("_") for name in columns))
+    header = (f"{SPLITS[split]} {spoken(metric)}" for split, _, metric in (name.partition("_") for name in columns))
     return Table("Epochs", ("", "epoch", *header), rows)
 
 
