@@ -15,13 +15,9 @@ M = TypeVar("M", bound=BaseModel)
 _LAWS = {
     "missing": "must be given",
     "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
     "float_type": "must be a number",
-    "float_parsing": "must be a number",
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
     "string_type": "must be text",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
@@ -32,13 +28,6 @@ _LAWS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
-    "multiple_of": "must be a multiple of {multiple_of}",
-    "string_pattern_mismatch": "must match {pattern}",
-    "string_too_short": "must have {min_length} characters or more",
-    "string_too_long": "must have {max_length} characters or fewer",
-    "too_short": "must have {min_length} values or more",
-    "too_long": "must have {max_length} values or fewer",
-    "none_required": "must be left out",
 }
 
 

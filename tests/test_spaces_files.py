@@ -34,12 +34,12 @@ class Pen(Strict):
 class Drawing(Strict):
     """A model with all that a file may hold: tables, lists, unions with and without a tag, laws of its own."""
 
-    name: Annotated[str, Field(min_length=1, max_length=9, pattern="^[a-z]+$")] = "plain"
+    name: Annotated[str, Field(min_length=1)] = "plain"
     pen: Pen = Pen()
     shapes: list[Annotated[Circle | Square, Field(discriminator="kind")]] = []
     named: dict[str, Annotated[Circle | Square, Field(discriminator="kind")]] = {}
     zoom: float | Literal["auto"] = "auto"
-    corners: Annotated[list[int], Field(min_length=1, max_length=3)] = [1]
+    corners: Annotated[list[int], Field(min_length=1)] = [1]
     either: list[int] | str = ""
     enqueue: list[dict[str, str | int | float | bool]] = []
 
@@ -115,11 +115,8 @@ def test_sound_data_become_the_model():
         ({"zoom": 0.0}, "zoom: must not be 0"),
         ({"name": "test"}, 'name: is taken (name = "test")'),
         ({"name": ""}, "name: must not be empty"),
-        ({"name": "abcdefghij"}, 'name: must have 9 characters or fewer (came "abcdefghij")'),
-        ({"name": "A"}, 'name: must match ^[a-z]+$ (came "A")'),
         ({"name": 3}, "name: must be text (came 3)"),
         ({"corners": []}, "corners: must not be empty"),
-        ({"corners": [1, 2, 3, 4]}, "corners: must have 3 values or fewer (came [1, 2, 3, 4])"),
         ({"corners": ["a"]}, 'corners[0]: must be a whole number (came "a")'),
         ({"either": 3}, "either: must be a list or text (came 3)"),
         ({"enqueue": [{"a": [1]}]}, "enqueue[0].a: must be text or a number or true or false (came [1])"),
