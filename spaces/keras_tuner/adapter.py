@@ -1,6 +1,5 @@
 """Keras Tuner's `HyperParameters` whose values an Optuna trial draws."""
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ from optuna.distributions import (
 )
 
 from spaces import grids
+from spaces.keras_tuner.convert import qualified
 from spaces.parameters import Scalar
 
 _SHARE = "#prob"  # of a reversed logarithmic range: what is drawn in its place, from 0 to 1
@@ -94,10 +94,10 @@ class OptunaHyperParameters(HyperParameters):  # type: ignore[misc]
     def _name(self, hp: Any, distribution: BaseDistribution) -> str:
         """The parameter's name, or one that says its conditions where the name stands for something else."""
         text, end = distribution_to_json(distribution), _SHARE if _is_reversed(hp) else ""
-        plain, qualified = hp.name + end, f"{hp.name}[{_told(hp.conditions)}]{end}"
+        plain, longer = hp.name + end, qualified(hp.name, ((one.name, one.values) for one in hp.conditions)) + end
         known = self._drawn.get(plain) or self._known.get(plain)
-        replayed = isinstance(self._trial, optuna.trial.FrozenTrial) and qualified in self._trial.params
-        name = qualified if hp.conditions and (replayed or known not in (None, text)) else plain
+        replayed = isinstance(self._trial, optuna.trial.FrozenTrial) and longer in self._trial.params
+        name = longer if hp.conditions and (replayed or known not in (None, text)) else plain
         self._drawn[name] = text
         return name
 
@@ -118,10 +118,6 @@ class OptunaHyperParameters(HyperParameters):  # type: ignore[misc]
 
 def _is_reversed(hp: Any) -> bool:
     return getattr(hp, "sampling", None) == "reverse_log" and hp.step is None
-
-
-def _told(conditions: Sequence[Any]) -> str:
-    return ",".join(f"{one.name}={'|'.join(map(str, one.values))}" for one in conditions)
 
 
 def _distribution(hp: Any) -> BaseDistribution:

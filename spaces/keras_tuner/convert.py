@@ -1,7 +1,7 @@
 """Keras Tuner's hyperparameters as parameters of a space, and back."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from keras_tuner import HyperParameters
@@ -49,10 +49,16 @@ def to_values(params: Params) -> dict[str, Scalar]:
     return values
 
 
+def qualified(name: str, conditions: Iterable[tuple[str, Iterable[Scalar]]]) -> str:
+    """A name that says under which values of which parents it stands for what it does: "units[model=cnn]"."""
+    told = ",".join(f"{parent}={'|'.join(map(str, values))}" for parent, values in conditions)
+    return f"{name}[{told}]" if told else name
+
+
 def own_name(full: str) -> str:
-    """The hypermodel's name of a parameter: "units" of "units[model=cnn]"."""
-    qualified = _QUALIFIED.fullmatch(full)
-    return qualified[1] if qualified else full
+    """The hypermodel's name of a parameter, which `qualified` may have added to: "units" of "units[model=cnn]"."""
+    found = _QUALIFIED.fullmatch(full)
+    return found[1] if found else full
 
 
 def _number(hp: Any) -> Callable[[Any], Scalar]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spaces.keras_tuner.convert import to_parameter
+from spaces.keras_tuner.convert import qualified, to_parameter
 from spaces.keras_tuner.walk import Key, Values, Walk, values_of
 from spaces.parameters import Parameter, Scalar
 
@@ -27,7 +27,7 @@ def tables(walk: Walk) -> dict[str, dict[str, Any]]:
             names |= dict.fromkeys(group, group[0].name)
             whens[group[0]] = joined
         else:
-            names |= {key: _qualified(whens[key], key.name) for key in group}
+            names |= {key: _qualified(key, whens[key]) for key in group}
     for key, name in names.items():
         found.setdefault(
             name, _table(parameters[key], {names[parent]: values for parent, values in whens[key].items()})
@@ -66,9 +66,8 @@ def _joined(whens: list[When]) -> When | None:
     return {key: union[key.name] for key in first} if others else first
 
 
-def _qualified(when: When, name: str) -> str:
-    told = ",".join(f"{key.name}={'|'.join(map(str, values))}" for key, values in when.items())
-    return f"{name}[{told}]" if told else name
+def _qualified(key: Key, when: When) -> str:
+    return qualified(key.name, ((parent.name, values) for parent, values in when.items()))
 
 
 def _conditions(walk: Walk, parameters: Mapping[Key, Parameter]) -> dict[Key, When]:
