@@ -78,12 +78,12 @@ class Agenda:
         self._new = [step for step in steps if not logbook.flights[step.number].epochs]
         self._note_the_last()
 
-    def exhausted(self) -> bool:
-        """Whether there is nothing more to train when no worker is busy."""
+    def find_more(self) -> bool:
+        """See, when no worker is busy, that a step waits, if need be the rule's last resort; False if there is none."""
         if self._waiting or self._new or not self._rule.closing:
-            return False
+            return True
         self._waiting.extend(step for step in [self._rule.take()] if step)
-        return not self._waiting
+        return bool(self._waiting)
 
     def again(self, steps: Sequence[Step]) -> None:
         """Put back steps that a worker didn't finish; they come first."""
@@ -144,7 +144,7 @@ class Agenda:
             pass
         if mine:
             return mine[0]
-        if not candidates and not self._new and self.exhausted():
+        if not candidates and not self._new and not self.find_more():
             return None
         return [*candidates, *self._new, *self._waiting][0]
 

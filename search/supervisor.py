@@ -94,7 +94,7 @@ class Supervisor:
 
     def _done(self) -> bool:
         """Whether nothing is running and nothing may start."""
-        return not any(desk.job for desk in self._desks.values()) and self._agenda.exhausted()
+        return not any(desk.job for desk in self._desks.values()) and not self._agenda.find_more()
 
     def _out_of_time(self) -> bool:
         minutes = self._plan.budget.minutes

@@ -32,6 +32,7 @@ from search.messages import (
     Task,
     TrainJob,
     TrialFailed,
+    WeightsJob,
     Workload,
 )
 from search.metrics import metrics_for, probabilities
@@ -375,7 +376,7 @@ class KerasTrainer:
             "folder": Path(self._workload.paths[0]) if self._workload.paths else Path(),
         }
 
-    def _with_best_weights(self, job: EvaluateJob | ExportJob | PredictJob, place: int = 0) -> Machine:
+    def _with_best_weights(self, job: WeightsJob, place: int = 0) -> Machine:
         """The trial's model with the best weights of one of its seeds."""
         machine = self._machine(job.structure, job.task)
         machine.prepare(job.task.params, job.task.each_seed[place])
