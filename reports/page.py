@@ -26,7 +26,7 @@ def write_report(study: StudyRecord, folder: Path, path: Path) -> None:
     """Write the report of a study, with what the study's folder knows of its winner.
 
     Raises:
-        ReportError: It cannot be written, and a file that was there is left as it was; or what the folder has can't be
+        ReportError: It cannot be written, and a file that was there is left as it was; or what the folder has cannot be
             read.
     """
     replace(path, page(gathered(study, folder)))

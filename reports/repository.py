@@ -27,7 +27,7 @@ def write_repository_page(study: StudyRecord, folder: Path, path: Path) -> None:
         folder: The study's own, for what it knows of the winner.
         path: The Markdown file, in a folder that exists.
     Raises:
-        ReportError: It cannot be written; or what the study's folder has can't be read.
+        ReportError: It cannot be written; or what the study's folder has cannot be read.
     """
     pictures = path.with_name(f"{path.stem}_files")
     text, charts = markdown(gathered(study, folder), pictures.name)

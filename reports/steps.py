@@ -39,7 +39,7 @@ def recorded_steps(study: StudyRecord, folder: Path, top: int = len(COLOURS)) ->
             try:
                 found[trial.number] = read_steps(path)
             except (OSError, ValueError) as problem:
-                raise ReportError(f"{path}: can't be read ({problem})") from problem
+                raise ReportError(f"{path}: cannot be read ({problem})") from problem
     return found
 
 

@@ -124,10 +124,10 @@ def write_atomically(path: Path, *parts: Part, durable: bool = False) -> None:
     """Replace a file by bytes, part after part: a reader, or a crash, finds the old or the new, never a mixture.
 
     Raises:
-        SearchError: The disk is full or the folder can't be written (exit code 3).
+        SearchError: The disk is full or the folder cannot be written (exit code 3).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, parts, durable=durable)
     except OSError as error:
-        raise SearchError(f"{path}: can't be written ({error.strerror or error})", exit_code=3) from error
+        raise SearchError(f"{path}: cannot be written ({error.strerror or error})", exit_code=3) from error

@@ -23,7 +23,7 @@ def compiled_programs(environment: Mapping[str, str] = os.environ, most_bytes: i
         environment: XDG_CACHE_HOME in it stands for ~/.cache.
         most_bytes: What is kept at most; the oldest programs are deleted.
     """
-    with suppress(OSError, RuntimeError):  # a home that can't be written, or none
+    with suppress(OSError, RuntimeError):  # a home that cannot be written, or none
         caches = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         folder = caches.absolute() / "toprung" / "jax" / _processor()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

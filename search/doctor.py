@@ -95,7 +95,7 @@ def _probe(backend: str, gpus: list[str]) -> dict[str, Any]:
 def _problems(found: dict[str, Any]) -> list[str]:
     problems = []
     if "failure" in found:
-        problems.append(f"{found['backend']} can't compute: {found['failure']}")
+        problems.append(f"{found['backend']} cannot compute: {found['failure']}")
     elif found["gpus"] and not found["devices"]:
         problems.append(f"there is a GPU, but {found['backend']} doesn't see it; {_gpu_install(found['backend'])}")
     if found["free_disk_gb"] < 1:

@@ -71,7 +71,7 @@ def run_errands(pool: Pool, jobs: Sequence[Job], stop: StopRequest, observe: Obs
         One errand a job, in the order of `jobs`.
     Raises:
         Interrupted: The user asked to end.
-        SearchError: A job killed three workers, or workers can't be started.
+        SearchError: A job killed three workers, or workers cannot be started.
     """
     errands = [Errand(job) for job in jobs]
     rounds = _Round(pool, errands, observe)
@@ -135,5 +135,5 @@ class _Round:
             if self._waiting[0].tries >= _TRIES:
                 raise SearchError(f"{_TRIES} workers died over one job {death}", exit_code=1)
         elif self._deaths[slot] >= _TRIES:
-            raise SearchError(f"a worker can't start {death}", exit_code=3)
+            raise SearchError(f"a worker cannot start {death}", exit_code=3)
         self._pool.replace(slot)

@@ -115,6 +115,6 @@ def _epoch_seconds(loaded: LoadedStudy, options: Options, slots: list[Slot]) -> 
         finally:
             pool.close()
     if errand.failed:
-        raise SearchError(f"the default configuration can't be trained: {errand.failed}", exit_code=1)
+        raise SearchError(f"the default configuration cannot be trained: {errand.failed}", exit_code=1)
     first, last = errand.epochs[1].seconds, errand.epochs[_PROBE_EPOCHS].seconds
     return (last - first) / (_PROBE_EPOCHS - 1)

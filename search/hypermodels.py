@@ -23,7 +23,7 @@ class Hypermodels:
     """Builds a hypermodel again and again, and notes what it asks for that its space has not.
 
     Raises:
-        SearchError: It cannot be imported, or its own `fit` can't train what the study asks for.
+        SearchError: It cannot be imported, or its own `fit` cannot train what the study asks for.
     """
 
     def __init__(self, workload: Workload) -> None:

@@ -73,7 +73,7 @@ class Logbook:
                 self.save(flight)
 
     def fail(self, flight: Flight, reason: str, details: str) -> None:
-        """End a trial that can't go on, and leave what is known of it in its folder."""
+        """End a trial that cannot go on, and leave what is known of it in its folder."""
         flight.ends("failed", reason)
         text = f"{reason}\n\n{details}\n"
         self._blobs.put(f"{trial_folder(flight.record.number)}/log.txt", text.encode())

@@ -189,7 +189,7 @@ class EpochDone(_Message):
 
 
 class TrialFailed(_Message):
-    """A trial can't go on: its own fault, so it isn't tried again."""
+    """A trial cannot go on: its own fault, so it isn't tried again."""
 
     type: Literal["failed"] = "failed"
     trial: int
@@ -215,7 +215,7 @@ class JobDone(_Message):
 
 
 class Refused(_Message):
-    """The study can't be trained as it is written, or not on this machine as it is: told once, ends the search."""
+    """The study cannot be trained as it is written, or not on this machine as it is: told once, ends the search."""
 
     type: Literal["refused"] = "refused"
     message: str

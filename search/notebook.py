@@ -148,8 +148,8 @@ def run(
         quiet: Show no progress.
     Raises:
         InputError: Problems of the study or the space.
-        SearchError: Bad data, workers that can't start, no usable trial.
-        StudyError: The store can't be used, or holds another study of that name.
+        SearchError: Bad data, workers that cannot start, no usable trial.
+        StudyError: The store cannot be used, or holds another study of that name.
         Interrupted: It was interrupted; the same call goes on.
     """
     from rich.console import Console
@@ -212,7 +212,7 @@ def _named(hypermodel: str | Callable[..., Any]) -> str:
 
 
 def _own_layers(record: StudyRecord) -> dict[str, type]:
-    """The classes beside a model of the user's own, by which Keras reads its file; none that can't be imported."""
+    """The classes beside a model of the user's own, by which Keras reads its file; none that cannot be imported."""
     from search.models.custom import import_named
 
     name = str(record.space["model"])

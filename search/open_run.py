@@ -110,8 +110,8 @@ def opened_run(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
     Workers come first, for they take longest to start; what else a run needs is imported meanwhile.
 
     Raises:
-        SearchError: The data can't be used.
-        StudyError: The store can't be used, or holds another study of that name.
+        SearchError: The data cannot be used.
+        StudyError: The store cannot be used, or holds another study of that name.
     """
     plan, folder = loaded.plan, options.folder(loaded.plan.name)
     slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())
@@ -147,7 +147,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     """Keep other runs out of a study's folder, which would write over its data and checkpoints.
 
     Raises:
-        SearchError: Another process has it (exit code 3), or it can't be written.
+        SearchError: Another process has it (exit code 3), or it cannot be written.
     """
     made = [path for path in folder.parents if not path.exists()]
     try:
@@ -169,7 +169,7 @@ def _locked(folder: Path) -> FileLock:
         raise SearchError(f'{folder}: the study "{folder.name}" is run by {holder}; {law}', exit_code=3) from None
     except OSError as error:
         why = error.strerror or error
-        raise SearchError(f"{folder}: can't be written ({why}); choose another place with --out") from None
+        raise SearchError(f"{folder}: cannot be written ({why}); choose another place with --out") from None
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _refuse_strangers(folder: Path, store_url: str, name: str) -> None:
 
     Raises:
         SearchError: They are of another study, which this run would write over.
-        StudyError: The store can't be used.
+        StudyError: The store cannot be used.
     """
     from studies.errors import StudyError
     from studies.store import Store
@@ -232,7 +232,7 @@ def _refuse_unusable_model(pool: Pool, stop: StopRequest) -> None:
     if isinstance(event, Refused):
         raise SearchError(event.message)
     if isinstance(event, Died) and not event.killed:
-        raise SearchError(f"a worker can't start {event}", exit_code=3)
+        raise SearchError(f"a worker cannot start {event}", exit_code=3)
 
 
 def make_recipe(loaded: LoadedStudy, backend: str = "tensorflow") -> Recipe:

@@ -101,7 +101,7 @@ def restore(
     run_errands(pool, jobs, stop, observe)
     lost = [trial.number for trial in wanting if not _has_weights(trial, recipe, blobs)]
     for number in lost:
-        observe("message", text=f"trial {number} can't be scored: trained again, its best epoch is another one")
+        observe("message", text=f"trial {number} cannot be scored: trained again, its best epoch is another one")
     return [trial for trial in trials if trial.number not in lost]
 
 

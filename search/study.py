@@ -24,8 +24,8 @@ def run_study(loaded: LoadedStudy, options: Options, stop: StopRequest, observe:
     Returns:
         The study as the store has it in the end.
     Raises:
-        SearchError: Bad data, workers that can't start, no usable trial.
-        StudyError: The store can't be used, or holds another study of that name.
+        SearchError: Bad data, workers that cannot start, no usable trial.
+        StudyError: The store cannot be used, or holds another study of that name.
         Interrupted: `stop` was set.
     """
     with opened_run(loaded, options, stop, observe) as run:

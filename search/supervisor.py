@@ -76,7 +76,7 @@ class Supervisor:
 
         Raises:
             Interrupted: `stop` was set; a later run goes on from what is stored, which is all that was done.
-            SearchError: The study can't be trained, or workers can't be started.
+            SearchError: The study cannot be trained, or workers cannot be started.
             StudyError: The store is locked, full or gone.
         """
         with self._logbook:
@@ -291,7 +291,7 @@ class Supervisor:
     def _worker_died(self, slot: int, desk: Desk, event: Died) -> None:
         reason = f"no progress for {_seconds(self._patience(desk))}" if desk.hung else event.reason
         if not desk.ready and not (event.killed and desk.failed_starts < _RETRIES):
-            raise SearchError(f"a worker can't start ({reason}):\n{event.last_words}", exit_code=3)
+            raise SearchError(f"a worker cannot start ({reason}):\n{event.last_words}", exit_code=3)
         self._observe("died", worker=slot, reason=reason)
         self._recycle(slot)
         self._desks[slot].failed_starts = 0 if desk.ready else desk.failed_starts + 1

@@ -141,7 +141,7 @@ class Proposer:
             yield suggest(self._space, _trial(sampler, self._direction, []), given)
 
     def _wishes(self, number: int, others: Sequence[TrialRecord], given: Params | None) -> Iterator[Params]:
-        """What the sampler would like to see next, and if it can't be that, what then."""
+        """What the sampler would like to see next, and if it cannot be that, what then."""
         if self._plan.name == "gp":
             yield from self._thompson.propose(_seed(self._plan.seed, number, 0), self._worth(others), given)
             return

@@ -31,7 +31,7 @@ def read_steps(path: Path) -> Steps:
     """What a trial's file has.
 
     Raises:
-        OSError: It can't be read.
+        OSError: It cannot be read.
         ValueError: It is no such file.
     """
     with path.open(newline="", encoding="utf-8") as file:

@@ -170,7 +170,7 @@ def test_a_worker_that_is_killed_while_it_starts_is_started_again_twice(undistur
         assert deaths == ["SIGKILL"]
         assert outcome(record) == outcome(undisturbed)
     else:
-        with pytest.raises(SearchError, match=r"a worker can't start \(SIGKILL\)") as caught:
+        with pytest.raises(SearchError, match=r"a worker cannot start \(SIGKILL\)") as caught:
             told_run(tmp_path)
         assert caught.value.exit_code == 3
 

@@ -96,7 +96,7 @@ def test_a_folder_that_may_only_be_read_is_refused_before_anything_starts(small_
     (small_disk / "runs").mkdir()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(
-        SearchError, match=r"can't be written \(Read-only file system\); choose another place"
+        SearchError, match=r"cannot be written \(Read-only file system\); choose another place"
     ) as caught:
         run(make_study(tmp_path), small_disk / "runs")
     assert caught.value.exit_code == 2
@@ -105,7 +105,7 @@ def test_a_folder_that_may_only_be_read_is_refused_before_anything_starts(small_
 def test_a_file_in_place_of_the_folder_is_refused_and_a_missing_folder_is_made(tmp_path):
     """Better than to refuse a missing folder: the first run of all has none."""
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(SearchError, match="can't be written") as caught:
+    with pytest.raises(SearchError, match="cannot be written") as caught:
         run(make_study(tmp_path), tmp_path / "file")
     assert caught.value.exit_code == 2
     assert (tmp_path / "file").read_text() == "mine"

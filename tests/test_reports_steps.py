@@ -49,7 +49,7 @@ def test_a_file_without_rows_makes_no_chart(two, tmp_path):
 
 def test_a_file_of_another_kind_is_told_by_its_path(two, tmp_path):
     write_steps(tmp_path, 1, header=("a", "b"))
-    with pytest.raises(ReportError, match=r"00001/steps.csv: can't be read .*must have the columns step, epoch"):
+    with pytest.raises(ReportError, match=r"00001/steps.csv: cannot be read .*must have the columns step, epoch"):
         recorded_steps(two, tmp_path)
 
 

@@ -22,6 +22,6 @@ def test_an_epoch_is_timed_though_early_stopping_would_end_the_probe(tmp_path, m
 
 def test_a_default_configuration_that_cannot_be_trained_is_told_with_the_reason(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHON_MISBEHAVE", "0:2:raise")
-    with pytest.raises(SearchError, match="the default configuration can't be trained: ValueError: told to") as caught:
+    with pytest.raises(SearchError, match="the default configuration cannot be trained: ValueError: told to") as caught:
         probe(tmp_path)
     assert caught.value.exit_code == 1

@@ -207,7 +207,7 @@ def test_a_run_can_be_interrupted_while_workers_still_import_a_module_of_the_use
 
 def test_a_worker_that_ends_over_a_module_of_the_users_is_told_before_anything_is_stored(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHON_MISBEHAVE", "start")
-    with pytest.raises(SearchError, match=r"a worker can't start \(exit 1\):\nno such library") as caught:
+    with pytest.raises(SearchError, match=r"a worker cannot start \(exit 1\):\nno such library") as caught:
         run(make_study(tmp_path, space=OWN_MODEL), tmp_path / "runs")
     assert caught.value.exit_code == 3
     assert not (tmp_path / "runs").exists()
@@ -493,7 +493,7 @@ def test_lost_weights_are_trained_again_and_scored_unless_another_epoch_is_the_b
     monkeypatch.setenv("PYTHON_PEAK", peak)
     record = run(path, out, *SHORT, "budget.trials=1", observe=lambda kind, **fields: told.append((kind, fields)))
     again = ["trial 0 is trained again: its weights are missing or damaged"]
-    other = ["trial 0 can't be scored: trained again, its best epoch is another one"]
+    other = ["trial 0 cannot be scored: trained again, its best epoch is another one"]
     assert messages(told) == (again if scored else again + other)
     assert (bool(record.trials[0].test.metrics), len(record.retrained)) == (scored, 2)
     assert {*BEST, "leaderboard.csv", "report.html"} <= {file.name for file in (out / "tiny").iterdir()}

@@ -283,7 +283,7 @@ def test_the_exported_model_is_plain_keras_with_the_best_weights(trainer, blobs,
 
 def test_a_model_that_cannot_be_written_down_is_the_environment_s_fault(monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
-    with pytest.raises(SearchError, match=r"temporary files can't be written \(No such file.*TMPDIR") as caught:
+    with pytest.raises(SearchError, match=r"temporary files cannot be written \(No such file.*TMPDIR") as caught:
         keras_file(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
     assert caught.value.exit_code == 3
 

@@ -244,7 +244,7 @@ def keras_file(model: Any) -> bytes:
             return path.read_bytes()
     except OSError as error:
         law = "set TMPDIR to a folder that can"
-        raise SearchError(f"temporary files can't be written ({error.strerror or error}); {law}", 3) from error
+        raise SearchError(f"temporary files cannot be written ({error.strerror or error}); {law}", 3) from error
 
 
 def _built(name: str, params: Params, task: Task, scalars: Scalars) -> Any:

@@ -31,7 +31,7 @@ def discover(name: str, attempt: Attempt) -> Discovered:
         name: "package.module:build_model".
         attempt: Builds the model once.
     Raises:
-        InputError: It has no parameters, or one with a name that can't be.
+        InputError: It has no parameters, or one with a name that cannot be.
     """
     walk = Walk(attempt)
     first = walk.build({})
