@@ -41,7 +41,7 @@ def _ended(error: Exception) -> int:
     """The exit code of an error, once it has been told."""
     from reports.errors import ReportError
     from search.errors import Interrupted, SearchError
-    from spaces.errors import InputError
+    from spaces.errors import InputError, in_a_line
     from studies.errors import StudyError
 
     match error:
@@ -53,8 +53,7 @@ def _ended(error: Exception) -> int:
         case BrokenPipeError():
             sys.stderr.close()  # whoever read the output has gone; Python would complain about it at exit
             return 0
-    text = str(error).splitlines()[0] if str(error) else "no message"
-    return _complain(f"internal: {type(error).__name__}: {text}; --debug shows where", INTERNAL_ERROR)
+    return _complain(f"internal: {in_a_line(error)}; --debug shows where", INTERNAL_ERROR)
 
 
 def _complain(message: str, exit_code: int) -> int:

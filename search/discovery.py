@@ -17,6 +17,7 @@ from search.devices import Slot, available_cores, worker_environment
 from search.errors import SearchError
 from search.models import check_space
 from spaces import Space, shown, validate
+from spaces.errors import in_a_line
 from spaces.space import HYPERMODEL
 from studies.plan import LoadedStudy, checked
 
@@ -80,8 +81,7 @@ def _answer(model: str) -> dict[str, Any]:
     except (SearchError, InputError) as problem:
         return {"error": str(problem)}
     except Exception as problem:
-        line = (str(problem).splitlines() or ["no message"])[0]
-        return {"error": f"model: {model} cannot be built with its defaults: {type(problem).__name__}: {line}"}
+        return {"error": f"model: {model} cannot be built with its defaults: {in_a_line(problem)}"}
     return {"space": found.space.model_dump(mode="json", exclude_unset=True), "notes": [*found.notes, *notes[:1]]}
 
 
@@ -101,7 +101,7 @@ def _attempts(hypermodel: Any, notes: list[str]) -> Callable[[Any], None]:
         try:
             fit_briefly(hypermodel, hp, model)
         except Exception as problem:
-            reason = f"{type(problem).__name__}: {problem}".splitlines()[0][:200]
+            reason = in_a_line(problem)[:200]
             notes.append(f"its fit could not be tried on made-up rows ({reason}); what only it asks for may be missing")
 
     return attempt

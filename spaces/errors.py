@@ -25,9 +25,7 @@ class InputError(Exception):
         self.problems = list(problems)
 
     def __str__(self) -> str:
-        if len(self.problems) == 1:
-            return f"{self.where}: {self.problems[0]}"
-        return "\n  ".join([f"{self.where}: {len(self.problems)} problems", *self.problems])
+        return f"{self.where}: {together(self.problems)}"
 
 
 class LawError(ValueError):
@@ -40,6 +38,17 @@ class LawError(ValueError):
     def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
         self.problems = list(problems)
         super().__init__("; ".join(f"{key}: {law}" if key else law for key, law in self.problems))
+
+
+def together(problems: Sequence[str]) -> str:
+    """One problem as it is; several as a list, a line each, below their number."""
+    return problems[0] if len(problems) == 1 else "\n  ".join([f"{len(problems)} problems", *problems])
+
+
+def in_a_line(error: Exception) -> str:
+    """What an error of other people's code says: its class and the first line of its message."""
+    first = (str(error).splitlines() or ["no message"])[0]
+    return f"{type(error).__name__}: {first}"
 
 
 def shown(value: object) -> str:

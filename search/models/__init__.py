@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.errors import SearchError
 from search.models.fitness import AUGMENTATION, check_rows
-from spaces.errors import did_you_mean, shown
+from spaces.errors import did_you_mean, shown, together
 from spaces.parameters import Params, Scalar
 from spaces.space import Space, is_custom, is_hypermodel
 
@@ -103,7 +103,7 @@ def check(name: str, parameter_names: Iterable[str]) -> None:
         f"parameters.{word}: the family {name} has none of that name{did_you_mean(word, known)}" for word in unknown
     ]
     if problems:
-        raise SearchError("\n  ".join([f"{len(problems)} problems", *problems] if len(problems) > 1 else problems))
+        raise SearchError(together(problems))
 
 
 def check_space(space: Space, where: str) -> None:

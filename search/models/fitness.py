@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from search.errors import SearchError
 from search.models.architectures import ARCHITECTURES
 from search.models.pretrained import locate
-from spaces.errors import shown
+from spaces.errors import shown, together
 from spaces.parameters import extremes
 from spaces.space import is_custom
 from studies.schedule import Choices, schedule_problems
@@ -46,7 +46,7 @@ def check_study(loaded: LoadedStudy, splits: SearchSplits) -> None:
             *_schedule_problems(loaded, choices, rows),
         ]
     if problems:
-        raise SearchError("\n  ".join([f"{len(problems)} problems", *problems] if len(problems) > 1 else problems))
+        raise SearchError(together(problems))
     if name == "transfer":
         for backbone in choices.get("backbone", ("MobileNetV2",)):
             for weights in choices.get("weights", ("imagenet",)):

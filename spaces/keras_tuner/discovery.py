@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spaces.errors import InputError
+from spaces.errors import InputError, in_a_line
 from spaces.keras_tuner.convert import own_name
 from spaces.keras_tuner.tables import tables
 from spaces.keras_tuner.walk import MOST_BUILDS, Attempt, Key, Walk
@@ -60,7 +60,7 @@ def _activate(walk: Walk, key: Key) -> None:
 def _notes(walk: Walk) -> Iterator[str]:
     failures = [build.failed for build in walk.builds if build.failed is not None]
     if failures:
-        first = f"{type(failures[0]).__name__}: {failures[0]}".splitlines()[0][:200]
+        first = in_a_line(failures[0])[:200]
         yield f"{len(failures)} of {len(walk.builds)} builds failed while its space was looked for; the first: {first}"
     if walk.exhausted:
         yield f"its space was looked for in {MOST_BUILDS} builds; what only others show takes its default"
