@@ -12,7 +12,7 @@ from search.messages import EpochDone, Event, Job, JobDone, Refused, TrainJob, T
 from search.pool import Died, Pool
 from search.progress import Progress
 from search.signals import StopRequest
-from search.telling import Observe
+from search.telling import Observe, to_nobody
 from studies.records import Direction
 
 _TRIES = 3
@@ -64,7 +64,22 @@ class Errand:
         return progress
 
 
-def run_errands(pool: Pool, jobs: Sequence[Job], stop: StopRequest, observe: Observe) -> list[Errand]:
+@dataclass(frozen=True)
+class Crew:
+    """Who does jobs after the search.
+
+    Attributes:
+        pool: The workers.
+        stop: Set when the user asks to end.
+        observe: Told of the progress.
+    """
+
+    pool: Pool
+    stop: StopRequest = field(default_factory=StopRequest)
+    observe: Observe = to_nobody
+
+
+def run_errands(crew: Crew, jobs: Sequence[Job]) -> list[Errand]:
     """Do all jobs, several at a time. A training that fails is told by its errand.
 
     Returns:
@@ -74,11 +89,11 @@ def run_errands(pool: Pool, jobs: Sequence[Job], stop: StopRequest, observe: Obs
         SearchError: A job killed three workers, or workers cannot be started.
     """
     errands = [Errand(job) for job in jobs]
-    rounds = _Round(pool, errands, observe)
+    rounds = _Round(crew.pool, errands, crew.observe)
     while rounds.go_on():
-        if stop.is_set():
-            raise Interrupted(stop.exit_code)
-        for slot, event in pool.events(_TICK_SECONDS):
+        if crew.stop.is_set():
+            raise Interrupted(crew.stop.exit_code)
+        for slot, event in crew.pool.events(_TICK_SECONDS):
             rounds.handle(slot, event)
     return errands
 

@@ -20,12 +20,10 @@ from numpy.typing import NDArray
 from reports.gaps import Gap, gap_from_rates
 from search.blobs import SEALED, Blobs
 from search.datasets import Source, test_split
-from search.errands import run_errands
+from search.errands import Crew, run_errands
 from search.errors import SearchError
 from search.messages import EvaluateJob, PredictJob, Task
 from search.pool import Pool
-from search.signals import StopRequest
-from search.telling import Observe, to_nobody
 from studies.plan import DataPlan
 from studies.records import TestScore
 
@@ -114,14 +112,7 @@ def opened_test_split(
         blobs.delete(SEALED)
 
 
-def score(
-    candidates: Sequence[Candidate],
-    test: TestSplit,
-    n_validation: int,
-    pool: Pool,
-    stop: StopRequest,
-    observe: Observe,
-) -> list[TestScore]:
+def score(candidates: Sequence[Candidate], test: TestSplit, n_validation: int, crew: Crew) -> list[TestScore]:
     """Score final weights on the open test split; one score a candidate, in order."""
     jobs = [
         EvaluateJob(
@@ -133,7 +124,7 @@ def score(
         )
         for one in candidates
     ]
-    errands = run_errands(pool, jobs, stop, observe)
+    errands = run_errands(crew, jobs)
     return [
         _test_score(candidate, errand.done.metrics, test.rows, n_validation)
         for candidate, errand in zip(candidates, errands, strict=True)
@@ -169,7 +160,7 @@ def _predicted(winner: Candidate, pool: Pool, blobs: Blobs, name: str) -> dict[s
         x=f"{SEALED}/{name}.npy",
         output=f"{SEALED}/predicted.npz",
     )
-    run_errands(pool, [job], StopRequest(), to_nobody)
+    run_errands(Crew(pool), [job])
     with np.load(io.BytesIO(blobs.get(job.output)), allow_pickle=False) as file:
         return dict(file)
 

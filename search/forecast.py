@@ -14,14 +14,12 @@ from search.blobs import FolderBlobs
 from search.datasets import open_source, search_splits
 from search.devices import Slot, available_cores, find_slots, visible_gpus
 from search.display import duration
-from search.errands import run_errands
+from search.errands import Crew, run_errands
 from search.errors import SearchError
 from search.messages import Task, TrainJob
 from search.models.fitness import check_study
 from search.open_run import Options, make_recipe, publish, start_pool, workload
 from search.seeds import derive
-from search.signals import StopRequest
-from search.telling import to_nobody
 from studies.files import trial_folder
 from studies.plan import LoadedStudy
 
@@ -111,7 +109,7 @@ def _epoch_seconds(loaded: LoadedStudy, options: Options, slots: list[Slot]) -> 
             publish(splits, blobs)
             brief = workload(loaded, splits, blobs, slots).model_copy(update={"early_stopping": None})
             pool.brief(brief)  # which would end the probe
-            (errand,) = run_errands(pool, [job], StopRequest(), to_nobody)
+            (errand,) = run_errands(Crew(pool), [job])
         finally:
             pool.close()
     if errand.failed:

@@ -19,6 +19,7 @@ from search.devices import (
     visible_gpus,
     worker_environment,
 )
+from search.errands import Crew
 from search.errors import Interrupted, SearchError
 from search.messages import Refused, Workload
 from search.models import OF_HYPERMODELS, is_width
@@ -101,6 +102,11 @@ class OpenRun:
     def recipe(self) -> Recipe:
         """From a trial to a worker's task."""
         return make_recipe(self.loaded, self.options.backend)
+
+    @property
+    def crew(self) -> Crew:
+        """Who does the jobs after the search."""
+        return Crew(self.pool, self.stop, self.observe)
 
 
 @contextmanager

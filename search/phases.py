@@ -79,13 +79,8 @@ def conclude(run: OpenRun, top: int) -> StudyRecord:
     trials = usable(record)
     if not trials:
         raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
-    wanted = _unscored(trials, run.plan)
-    unscored = restore(wanted, run.recipe, run.blobs, run.pool, run.stop, run.observe)
-    for trial in wanted:
-        if trial not in unscored:  # noted, or the next run would train it again
-            run.study.set(test_attribute(trial.number), asdict(TestScore(metrics={})))
-    again = [trial for trial in trials[:top] if not _is_retrained(run, trial, record)]
-    repetitions = _retrain(run, again)
+    unscored = _restored(run, _unscored(trials, run.plan))
+    repetitions = _retrain(run, [trial for trial in trials[:top] if not _is_retrained(run, trial, record)])
     if unscored or repetitions:
         of_winner = [one for one in repetitions if one.record.trial == trials[0].number]
         best = chosen(of_winner, run.plan) if of_winner else None
@@ -118,6 +113,15 @@ def _unscored(trials: Sequence[TrialRecord], plan: StudyPlan) -> list[TrialRecor
     return [trial for trial in top if trial.state == "complete" and trial.test is None]
 
 
+def _restored(run: OpenRun, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Those whose weights are there, if need be after another training."""
+    found = restore(trials, run.recipe, run.blobs, run.crew)
+    for trial in trials:
+        if trial not in found:  # noted, or the next run would train it again
+            run.study.set(test_attribute(trial.number), asdict(TestScore(metrics={})))
+    return found
+
+
 def _is_retrained(run: OpenRun, trial: TrialRecord, record: StudyRecord) -> bool:
     plan, of_trial = run.plan, [r for r in record.retrained if r.trial == trial.number]
     to_epoch = epochs_for(trial, plan.retrain, run.sizes)
@@ -129,7 +133,7 @@ def _retrain(run: OpenRun, trials: Sequence[TrialRecord]) -> list[Repetition]:
     if not trials:
         return []
     run.observe("phase", phase="retrain")
-    return retrain(trials, run.plan, run.recipe, run.sizes, run.pool, run.stop, run.observe)
+    return retrain(trials, run.plan, run.recipe, run.sizes, run.crew)
 
 
 def _score(
@@ -144,7 +148,7 @@ def _score(
     candidates = [_candidate(run, trial) for trial in trials] + [one.candidate for one in repetitions]
     shape, before = run.splits.train.x.shape[1:], run.study.attribute("test_hash")
     with opened_test_split(run.source, run.plan.data, run.blobs, shape, before) as test:
-        scores = score(candidates, test, run.sizes[1], run.pool, run.stop, run.observe)
+        scores = score(candidates, test, run.sizes[1], run.crew)
         run.study.set("test_hash", test.hash)
         run.study.set("n_test", test.rows)
         if best:

@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 
 from search.blobs import Blobs
 from search.checkpoints import Checkpoints
-from search.errands import Errand, run_errands
+from search.errands import Crew, Errand, run_errands
 from search.evaluation import Candidate
 from search.messages import ExportJob, Task, TrainJob
 from search.pool import Pool
 from search.recipe import Recipe
 from search.seeds import repeated
-from search.signals import StopRequest
-from search.telling import Observe, to_nobody
 from studies.plan import Retrain, StudyPlan
 from studies.records import RetrainRecord, TestScore, TrialRecord
 
@@ -42,9 +40,7 @@ def retrain(
     plan: StudyPlan,
     recipe: Recipe,
     sizes: tuple[int, int],
-    pool: Pool,
-    stop: StopRequest,
-    observe: Observe,
+    crew: Crew,
 ) -> list[Repetition]:
     """Train configurations anew with `plan.retrain.seeds` seeds each.
 
@@ -55,30 +51,21 @@ def retrain(
         plan: Its retrain section says how often and on which data.
         recipe: From a trial to a worker's task.
         sizes: Rows of the training and of the validation split.
-        pool: Who trains.
-        stop: Set when the user asks to end.
-        observe: Told of the progress, and of those that fail.
+        crew: Who trains; is told of those that fail.
     Returns:
         The repetitions that came to their end.
     """
     repetitions = range(plan.retrain.seeds)
     jobs = [_job(trial, plan, recipe, sizes, index) for trial in trials for index in repetitions]
-    done = list(zip(run_errands(pool, jobs, stop, observe), jobs, strict=True))
+    done = list(zip(run_errands(crew, jobs), jobs, strict=True))
     for errand, job in done:
         if errand.failed:
             task = job.tasks[0]
-            observe("message", text=f"trial {task.trial} retrained with seed {task.seed} failed: {errand.failed}")
+            crew.observe("message", text=f"trial {task.trial} retrained with seed {task.seed} failed: {errand.failed}")
     return [_repetition(errand, job, plan) for errand, job in done if not errand.failed]
 
 
-def restore(
-    trials: Sequence[TrialRecord],
-    recipe: Recipe,
-    blobs: Blobs,
-    pool: Pool,
-    stop: StopRequest,
-    observe: Observe,
-) -> list[TrialRecord]:
+def restore(trials: Sequence[TrialRecord], recipe: Recipe, blobs: Blobs, crew: Crew) -> list[TrialRecord]:
     """Train trials again whose best weights are missing or damaged: their params and seeds give the same ones.
 
     Another machine or backend may find the best epoch elsewhere: then there is nothing that can be scored.
@@ -87,21 +74,19 @@ def restore(
         trials: Whose weights are wanted.
         recipe: From a trial to a worker's task.
         blobs: Where the weights lie.
-        pool: Who trains.
-        stop: Set when the user asks to end.
-        observe: Told of the progress.
+        crew: Who trains.
     Returns:
         The trials that have their weights.
     """
     jobs, wanting = [], [trial for trial in trials if not _has_weights(trial, recipe, blobs)]
     for trial in wanting:
         task = recipe.task(trial)
-        observe("message", text=f"trial {trial.number} is trained again: its weights are missing or damaged")
+        crew.observe("message", text=f"trial {trial.number} is trained again: its weights are missing or damaged")
         jobs.append(TrainJob(structure=recipe.structure(task.params), tasks=[task], to_epoch=trial.epochs))
-    run_errands(pool, jobs, stop, observe)
+    run_errands(crew, jobs)
     lost = [trial.number for trial in wanting if not _has_weights(trial, recipe, blobs)]
     for number in lost:
-        observe("message", text=f"trial {number} cannot be scored: trained again, its best epoch is another one")
+        crew.observe("message", text=f"trial {number} cannot be scored: trained again, its best epoch is another one")
     return [trial for trial in trials if trial.number not in lost]
 
 
@@ -113,7 +98,7 @@ def export(repetition: Repetition, pool: Pool, output: str) -> None:
     """Write a repetition's weights as a `.keras` file under the blob key `output`."""
     one = repetition.candidate
     job = ExportJob(structure=one.structure, task=one.task, best_epoch=one.best_epoch, output=output)
-    run_errands(pool, [job], StopRequest(), to_nobody)
+    run_errands(Crew(pool), [job])
 
 
 def chosen(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:

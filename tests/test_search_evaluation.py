@@ -7,11 +7,11 @@ import pytest
 
 from search.blobs import FolderBlobs
 from search.datasets import open_source
+from search.errands import Crew
 from search.errors import SearchError
 from search.evaluation import Candidate, TestSplit, _test_score, opened_test_split, score
 from search.messages import EVENTS, JobDone, Task
 from search.pool import Pool
-from search.signals import StopRequest
 from studies.plan import DataPlan
 from studies.records import TestScore
 
@@ -104,7 +104,7 @@ class Scorer:
 def test_a_score_s_gap_and_its_error_take_each_split_at_its_own_size():
     task = Task(trial=0, folder="trials/00000", params={}, seed=1)
     pool, candidate = Pool(lambda slot, post: Scorer(post), 1), Candidate("s", task, 3, val_accuracy=0.8)
-    (found,) = score([candidate], TestSplit(6, "hash"), 10, pool, StopRequest(), lambda *_, **__: None)
+    (found,) = score([candidate], TestSplit(6, "hash"), 10, Crew(pool))
     assert found.metrics == {"test_accuracy": 0.5, "test_loss": 0.7}
     assert found.gap == pytest.approx(0.3)
     # p1 = 9/12, p2 = 4/8: sqrt(0.75 * 0.25 / 12 + 0.5 * 0.5 / 8) = sqrt(0.015625 + 0.03125)
