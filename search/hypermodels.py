@@ -11,7 +11,7 @@ from search.messages import Workload
 from search.metrics import metrics_for
 from search.models.fitness import NOT_FOR_OWN_FIT
 from search.models.hypermodel import Built, build_hypermodel, find_hypermodel, has_own_fit
-from search.models.parts import Task
+from search.models.parts import Purpose
 from search.own_fit import OwnFit
 from search.programs import Program
 from search.programs.fit import FitProgram
@@ -42,8 +42,8 @@ class Hypermodels:
         """
         workload, params = self._workload, dict(shape["params"])
         about = {key: shape[key] for key in ("input_dtype", "classes", "scale", "offset")}
-        task = Task(tuple(shape["input_shape"]), **about, outputs=workload.classes, folder=Path(shape["folder"]))
-        built = build_hypermodel(workload.model, params, task)
+        purpose = Purpose(tuple(shape["input_shape"]), **about, outputs=workload.classes, folder=Path(shape["folder"]))
+        built = build_hypermodel(workload.model, params, purpose)
         self._built = [*self._built[-1:], built]
         built.compile(metrics_for(workload.monitor, workload.classes))
         if built.fits_itself:

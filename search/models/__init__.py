@@ -23,7 +23,7 @@ from spaces.space import Space, is_custom, is_hypermodel
 
 if TYPE_CHECKING:
     from search.datasets import Rescale
-    from search.models.parts import Task
+    from search.models.parts import Purpose
     from search.scalars import Scalars
 
 _LAYER = frozenset({"units", "activation", "dropout", "l1", "l2", "activity_l1", "activity_l2", "batch_norm", "bias"})
@@ -160,21 +160,21 @@ def build(
         SearchError: A value that the family cannot use, rows that it cannot take, or a function that cannot be
             imported or gives no model.
     """
-    from search.models.parts import Task
+    from search.models.parts import Purpose
 
     check(name, ())
     check_rows(name, {key: (value,) for key, value in params.items()}, input_shape, classes)
     outputs = 1 if params.get("loss") == "binary_crossentropy" else classes
-    task = Task(tuple(input_shape), input_dtype, classes, scale, offset, outputs, augments, folder)
+    purpose = Purpose(tuple(input_shape), input_dtype, classes, scale, offset, outputs, augments, folder)
     if is_hypermodel(name):
         from search.models.hypermodel import build_hypermodel
 
-        return build_hypermodel(name, params, task).model
+        return build_hypermodel(name, params, purpose).model
     if is_custom(name):
         from search.models.custom import build_custom
 
-        return build_custom(name, params, task)
-    model = _built(name, params, task, scalars)
+        return build_custom(name, params, purpose)
+    model = _built(name, params, purpose, scalars)
     if seed is not None:
         initialise(model, seed)
     return model
@@ -247,7 +247,7 @@ def keras_file(model: Any) -> bytes:
         raise SearchError(f"temporary files cannot be written ({error.strerror or error}); {law}", 3) from error
 
 
-def _built(name: str, params: Params, task: Task, scalars: Scalars) -> Any:
+def _built(name: str, params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     match name:
         case "mlp":
             from search.models.mlp import build_mlp as build_family
@@ -257,7 +257,7 @@ def _built(name: str, params: Params, task: Task, scalars: Scalars) -> Any:
             from search.models.named import build_named as build_family
         case _:
             from search.models.transfer import build_transfer as build_family
-    return build_family(params, task, scalars)
+    return build_family(params, purpose, scalars)
 
 
 def _knows(family: Family, parameter: str) -> bool:

@@ -8,8 +8,8 @@ import keras
 
 from search.errors import SearchError
 from search.models.parts import (
+    Purpose,
     Reader,
-    Task,
     activated,
     applied,
     augmented,
@@ -24,7 +24,7 @@ from search.scalars import Scalars
 from spaces.parameters import Params
 
 
-def build_cnn(params: Params, task: Task, scalars: Scalars) -> Any:
+def build_cnn(params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     """For each block: convolution, batch normalisation, activation, max-pooling, dropout; then the dense head.
 
     Reads `blocks` (as many as there are filters_0, filters_1, ..., else 2), and of each block or of all `filters`
@@ -33,12 +33,12 @@ def build_cnn(params: Params, task: Task, scalars: Scalars) -> Any:
     and of each of them or of all `units` (64, 0 for none) and `dense_dropout` (dropout). Augmentation comes first.
     """
     reader = Reader(params)
-    inputs, x = begin(task)
-    x = with_channels(task, augmented(task, x, reader, scalars))
+    inputs, x = begin(purpose)
+    x = with_channels(purpose, augmented(purpose, x, reader, scalars))
     for index in range(reader.integer("blocks", reader.repeats("filters") or 2, low=0)):
         x = _block(x, reader, scalars, index)
     x = keras.layers.Flatten(name="flatten")(x)
-    return finish(task, inputs, _head(x, reader, scalars), scalars)
+    return finish(purpose, inputs, _head(x, reader, scalars), scalars)
 
 
 def _head(x: Any, reader: Reader, scalars: Scalars) -> Any:

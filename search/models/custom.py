@@ -13,14 +13,14 @@ import keras
 from keras.src.utils.naming import reset_uids
 
 from search.errors import SearchError
-from search.models.parts import Task, begin
+from search.models.parts import Purpose, begin
 from spaces.errors import did_you_mean, shown
 from spaces.parameters import Params
 
 _BUILDERS: WeakKeyDictionary[Any, Callable[[], Any]] = WeakKeyDictionary()
 
 
-def build_custom(name: str, params: Params, task: Task) -> Any:
+def build_custom(name: str, params: Params, purpose: Purpose) -> Any:
     """Call the user's function and put the rescaling in front of its model.
 
     The function's model takes float32 rows that have been rescaled, as the families' layers do. A model with a
@@ -31,12 +31,12 @@ def build_custom(name: str, params: Params, task: Task) -> Any:
             classes with binary_crossentropy: one in all).
     """
     function = import_function(name)
-    law = "one sigmoid unit for binary_crossentropy" if task.outputs == 1 else "one probability a class"
+    law = "one sigmoid unit for binary_crossentropy" if purpose.outputs == 1 else "one probability a class"
 
     def again() -> Any:
         count_names_afresh()
-        model = complete(name, function(dict(params), task.input_shape, task.classes), task)
-        refuse_other_outputs(name, model, (task.outputs,), law)
+        model = complete(name, function(dict(params), purpose.input_shape, purpose.classes), purpose)
+        refuse_other_outputs(name, model, (purpose.outputs,), law)
         model.optimizer = None  # if it has one: training brings its own
         return model
 
@@ -94,7 +94,7 @@ def _in_a_line(problem: Exception) -> str:
     return f"{type(problem).__name__}: {problem}, {place.filename} line {place.lineno}"
 
 
-def complete(name: str, model: Any, task: Task) -> Any:
+def complete(name: str, model: Any, purpose: Purpose) -> Any:
     """The model with the rescaling of the arrays in front, if it needs any.
 
     It is a functional one that isn't compiled, but where it has a `train_step` of its own.
@@ -107,8 +107,8 @@ def complete(name: str, model: Any, task: Task) -> Any:
     if (count := len(getattr(model, "inputs", None) or [None])) > 1:
         raise SearchError(f"model: {name} must have one input, for the rows of the data ({count} came)")
     ready = getattr(model, "inputs", None) and not (isinstance(model, keras.Sequential) or model.compiled)
-    if type(model).train_step is keras.Model.train_step and (task.rescales or not ready):
-        inputs, x = begin(task)
+    if type(model).train_step is keras.Model.train_step and (purpose.rescales or not ready):
+        inputs, x = begin(purpose)
         model = keras.Model(inputs, model(x))
     return model
 

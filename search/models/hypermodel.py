@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.errors import SearchError
 from search.models.custom import complete, count_names_afresh, import_named, refuse_other_outputs, remember_builder
-from search.models.parts import Task
+from search.models.parts import Purpose
 from spaces.keras_tuner import to_values
 from spaces.parameters import Params
 from spaces.space import HYPERMODEL
@@ -88,25 +88,25 @@ class Built:
         return "binary_crossentropy" if self.model.output_shape[-1] == 1 else "sparse_categorical_crossentropy"
 
 
-def build_hypermodel(name: str, params: Params, task: Task) -> Built:
+def build_hypermodel(name: str, params: Params, purpose: Purpose) -> Built:
     """Build a hypermodel for a trial, with the rescaling of the arrays in front of its model.
 
     Args:
         name: "keras_tuner:package.module:build_model".
         params: The trial's, of its space.
-        task: What the model is for.
+        purpose: What the model is for.
     Raises:
         SearchError: It cannot be imported, or builds something else than a model with one output a class (of two
             classes, one or two). What it raises itself is passed on.
     """
 
     def again() -> Any:
-        built = _built(name, params, task)
+        built = _built(name, params, purpose)
         if built.inner.compiled:
             built.model.compile(built.inner.optimizer, jit_compile=False)
         return built.model
 
-    built = _built(name, params, task)
+    built = _built(name, params, purpose)
     remember_builder(built.model, again)
     return built
 
@@ -155,7 +155,7 @@ def wants_rows(loss: Any) -> bool:
     return str(kind.__module__).startswith("keras.") and "sparse" not in kind.__name__.lower()
 
 
-def _built(name: str, params: Params, task: Task) -> Built:
+def _built(name: str, params: Params, purpose: Purpose) -> Built:
     hypermodel, hp = find_hypermodel(name), HyperParameters()
     given = to_values(dict(params))
     hp.values = dict(given)
@@ -163,20 +163,20 @@ def _built(name: str, params: Params, task: Task) -> Built:
     count_names_afresh()
     inner = hypermodel.build(hp)
     if isinstance(inner, keras.Sequential) and not inner.built:
-        inner.build((None, *task.input_shape))
-    model = complete(name, _plain(inner, task), task)
-    allowed = {task.classes, 1} if task.classes == 2 else {task.classes}
+        inner.build((None, *purpose.input_shape))
+    model = complete(name, _plain(inner, purpose), purpose)
+    allowed = {purpose.classes, 1} if purpose.classes == 2 else {purpose.classes}
     refuse_other_outputs(name, model, allowed, "one probability a class")
-    return Built(hypermodel, hp, given, inner, model, task.classes)
+    return Built(hypermodel, hp, given, inner, model, purpose.classes)
 
 
-def _plain(model: Any, task: Task) -> Any:
+def _plain(model: Any, purpose: Purpose) -> Any:
     """The same layers in a model that isn't compiled, for evaluation and export, and without a step of its own."""
     if not isinstance(model, keras.Model):
         return model
     if type(model).__module__.startswith("keras."):  # sequential or functional
         return keras.Model(model.inputs, model.outputs)
-    inputs = keras.Input(task.input_shape)
+    inputs = keras.Input(purpose.input_shape)
     return keras.Model(inputs, model(inputs))
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 
-from search.models.parts import Reader, Task, augmented, begin, dense_stack, finish
+from search.models.parts import Purpose, Reader, augmented, begin, dense_stack, finish
 from search.scalars import Scalars
 from spaces.parameters import Params
 
 
-def build_mlp(params: Params, task: Task, scalars: Scalars) -> Any:
+def build_mlp(params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     """Flatten, then for each layer: dense, batch normalisation, activation, dropout; the probabilities at the end.
 
     Reads `layers` (as many as there are units_0, units_1, ..., else 1), and of each layer or of all `units` (64),
@@ -20,8 +20,8 @@ def build_mlp(params: Params, task: Task, scalars: Scalars) -> Any:
     images what `augmented` reads. Without a value there is no dropout and no penalty.
     """
     reader = Reader(params)
-    inputs, x = begin(task)
-    x = augmented(task, x, reader, scalars)
-    if len(task.input_shape) > 1:
+    inputs, x = begin(purpose)
+    x = augmented(purpose, x, reader, scalars)
+    if len(purpose.input_shape) > 1:
         x = keras.layers.Flatten(name="flatten")(x)
-    return finish(task, inputs, dense_stack(x, reader, scalars, 64), scalars)
+    return finish(purpose, inputs, dense_stack(x, reader, scalars, 64), scalars)

@@ -7,13 +7,13 @@ from typing import Any
 from search.models.architectures import ARCHITECTURES
 from search.models.cnn import build_cnn
 from search.models.mlp import build_mlp
-from search.models.parts import Reader, Task
+from search.models.parts import Purpose, Reader
 from search.scalars import Scalars
 from spaces.parameters import Params
 
 
-def build_named(params: Params, task: Task, scalars: Scalars) -> Any:
+def build_named(params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     """The network that `architecture` (mlp1) names; other params fill it in or change it, as its family reads them."""
     architecture = ARCHITECTURES[Reader(params).word("architecture", tuple(ARCHITECTURES))]
     build = build_mlp if architecture.family == "mlp" else build_cnn
-    return build(architecture.completed(params), task, scalars)
+    return build(architecture.completed(params), purpose, scalars)

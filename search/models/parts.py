@@ -47,7 +47,7 @@ split at its first rungs, and trials are compared by nothing.
 
 
 @dataclass(frozen=True)
-class Task:
+class Purpose:
     """What a model is built for.
 
     Attributes:
@@ -130,33 +130,34 @@ class Reader:
         return _WITH_STDDEV[name](stddev=float(value))
 
 
-def begin(task: Task) -> tuple[Any, Any]:
+def begin(purpose: Purpose) -> tuple[Any, Any]:
     """The input as the arrays have it, and the tensor that the first layer takes."""
-    inputs = keras.Input(task.input_shape, dtype=task.input_dtype, name="inputs")
-    if not task.rescales:
+    inputs = keras.Input(purpose.input_shape, dtype=purpose.input_dtype, name="inputs")
+    if not purpose.rescales:
         return inputs, inputs
-    scale, offset = (value if isinstance(value, int | float) else list(value) for value in (task.scale, task.offset))
+    pair = purpose.scale, purpose.offset
+    scale, offset = (value if isinstance(value, int | float) else list(value) for value in pair)
     # in float32: the few digits of a half may all go into the mean that is taken off
     return inputs, keras.layers.Rescaling(scale, offset, dtype="float32", name="rescaling")(inputs)
 
 
-def augmented(task: Task, x: Any, reader: Reader, scalars: Scalars) -> Any:
+def augmented(purpose: Purpose, x: Any, reader: Reader, scalars: Scalars) -> Any:
     """The images as training sees them; `x` itself where no augmentation is asked for.
 
     Reads `rotation` (degrees), `shift`, `shear`, `zoom` (parts) and `flip` (none); see `Augmentation`.
     """
     flip = reader.word("flip", FLIPS)
     names = [name for name in _LIMITS if name in scalars]
-    if not task.augments or (flip == "none" and not names):
+    if not purpose.augments or (flip == "none" and not names):
         return x
     limits = {name: scalars.number(name, _LIMITS[name]) for name in names}
     return Augmentation(limits, flip, name="augmentation")(x)
 
 
-def finish(task: Task, inputs: Any, x: Any, scalars: Scalars) -> Any:
+def finish(purpose: Purpose, inputs: Any, x: Any, scalars: Scalars) -> Any:
     """The model: one probability a class, or that of class 1, in float32 whatever the precision of the layers."""
-    activation = "sigmoid" if task.outputs == 1 else "softmax"
-    layer = keras.layers.Dense(task.outputs, activation=activation, dtype="float32", name="probabilities")
+    activation = "sigmoid" if purpose.outputs == 1 else "softmax"
+    layer = keras.layers.Dense(purpose.outputs, activation=activation, dtype="float32", name="probabilities")
     if "label_smoothing" in scalars:
         layer.label_smoothing = scalars.number("label_smoothing", "share")  # tracked here, read by the loss
     return keras.Model(inputs, applied(layer, x))
@@ -215,8 +216,8 @@ def dense_stack(x: Any, reader: Reader, scalars: Scalars, units: int) -> Any:
     return x
 
 
-def with_channels(task: Task, x: Any) -> Any:
+def with_channels(purpose: Purpose, x: Any) -> Any:
     """Images of shape (height, width, channels); grey ones may come without channels."""
-    if len(task.input_shape) == 3:
+    if len(purpose.input_shape) == 3:
         return x
-    return keras.layers.Reshape((*task.input_shape, 1), name="channels")(x)
+    return keras.layers.Reshape((*purpose.input_shape, 1), name="channels")(x)

@@ -11,8 +11,8 @@ from search.errors import SearchError, Unusable
 from search.models.drawing import zeros
 from search.models.parts import (
     NORM_MOMENTUM,
+    Purpose,
     Reader,
-    Task,
     applied,
     augmented,
     begin,
@@ -26,7 +26,7 @@ from search.scalars import Scalars
 from spaces.parameters import Params
 
 
-def build_transfer(params: Params, task: Task, scalars: Scalars) -> Any:
+def build_transfer(params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     """The backbone without its top, the average over all places, batch normalisation, dense layers with dropout.
 
     Reads `backbone` (MobileNetV2), `weights` (imagenet; random; or a file of them), `fine_tune` (0: how many of the
@@ -36,23 +36,23 @@ def build_transfer(params: Params, task: Task, scalars: Scalars) -> Any:
     """
     reader = Reader(params)
     name = reader.word("backbone", tuple(BACKBONES))
-    _refuse_other_images(name, task)
-    path = locate(name, str(params.get("weights", "imagenet")), task.folder)
-    inputs, x = begin(task)
-    x = _as_trained(name, with_channels(task, augmented(task, x, reader, scalars)))
+    _refuse_other_images(name, purpose)
+    path = locate(name, str(params.get("weights", "imagenet")), purpose.folder)
+    inputs, x = begin(purpose)
+    x = _as_trained(name, with_channels(purpose, augmented(purpose, x, reader, scalars)))
     backbone = _backbone(name, x.shape[1:])
     if path is not None:
         _load(backbone, name, path)
     _thaw(backbone, name, reader.integer("fine_tune", 0, low=0))
     x = keras.layers.GlobalAveragePooling2D(name="average")(backbone(x))
     x = applied(keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name="norm"), x)
-    return finish(task, inputs, dense_stack(x, reader, scalars, 512), scalars)
+    return finish(purpose, inputs, dense_stack(x, reader, scalars, 512), scalars)
 
 
-def _refuse_other_images(name: str, task: Task) -> None:
-    if len(task.input_shape) == 3 and task.input_shape[-1] not in (1, 3):
-        raise SearchError(f"model: {name} takes grey or colour images ({task.input_shape[-1]} channels came)")
-    if task.offset != 0 or not isinstance(task.scale, int | float):
+def _refuse_other_images(name: str, purpose: Purpose) -> None:
+    if len(purpose.input_shape) == 3 and purpose.input_shape[-1] not in (1, 3):
+        raise SearchError(f"model: {name} takes grey or colour images ({purpose.input_shape[-1]} channels came)")
+    if purpose.offset != 0 or not isinstance(purpose.scale, int | float):
         raise SearchError("data.normalise: a pretrained backbone has its own; leave data.normalise and data.mean out")
 
 
