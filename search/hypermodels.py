@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from search.errors import SearchError
@@ -11,10 +10,11 @@ from search.messages import Workload
 from search.metrics import metrics_for
 from search.models.fitness import NOT_FOR_OWN_FIT
 from search.models.hypermodel import Built, build_hypermodel, find_hypermodel, has_own_fit
-from search.models.parts import Purpose
+from search.models.purpose import Purpose
 from search.own_fit import OwnFit
 from search.programs import Program
 from search.programs.fit import FitProgram
+from spaces.parameters import Params
 
 MakeProgram = Callable[[Any, dict[str, Any]], Program]
 
@@ -33,16 +33,17 @@ class Hypermodels:
         self._built: list[Built] = []
         self._told: set[str] = set()
 
-    def build(self, shape: Mapping[str, Any], make_program: MakeProgram) -> tuple[Built, Program, OwnFit | None]:
+    def build(
+        self, params: Params, purpose: Purpose, make_program: MakeProgram
+    ) -> tuple[Built, Program, OwnFit | None]:
         """A trial's model, compiled as the hypermodel compiles it, and what trains it: its own `fit` if it has one.
 
         Args:
-            shape: The arguments of `search.models.build` beside name and scalars.
+            params: The trial's, and those that training reads.
+            purpose: What the model takes and tells apart.
             make_program: Makes the program of a model that Keras's way trains, from it and its params.
         """
-        workload, params = self._workload, dict(shape["params"])
-        about = {key: shape[key] for key in ("input_dtype", "classes", "scale", "offset")}
-        purpose = Purpose(tuple(shape["input_shape"]), **about, outputs=workload.classes, folder=Path(shape["folder"]))
+        workload = self._workload
         built = build_hypermodel(workload.model, params, purpose)
         self._built = [*self._built[-1:], built]
         built.compile(metrics_for(workload.monitor, workload.classes))

@@ -39,6 +39,7 @@ from search.metrics import metrics_for, probabilities
 from search.models import build, export, keras_file, weights_by_layer
 from search.models.custom import import_function
 from search.models.fitness import NOT_FOR_OWN_FIT
+from search.models.purpose import Purpose
 from search.programs import (
     COHORT,
     VALIDATION_BATCH,
@@ -122,7 +123,7 @@ class KerasTrainer:
     def export(self, job: ExportJob) -> JobDone:
         """A trial's best weights as a `.keras` file of ordinary layers."""
         trained = self._with_best_weights(job).model
-        model = export(self._workload.model, **self._shape(job.task), variable_model=trained)
+        model = export(self._workload.model, job.task.params, self._purpose, trained)
         self._blobs.put(job.output, keras_file(model), durable=True)
         return JobDone(weights=model.count_params())
 
@@ -321,11 +322,11 @@ class KerasTrainer:
         params = task.params
         keras.config.set_dtype_policy(params["precision"])
         if self._hypermodels is not None:
-            built, program, own_fit = self._hypermodels.build(self._shape(task), self._program)
+            built, program, own_fit = self._hypermodels.build(params, self._purpose, self._program)
             return Machine(built.model, Scalars.plain({}), program, built.labels, own_fit)
         scalars, kin = Scalars.variable(params), self._machines.kin(params)
         with making(kin):
-            model = build(self._workload.model, scalars=scalars, seed=None, **self._shape(task))
+            model = build(self._workload.model, params, self._purpose, scalars, seed=None)
             model.compile(
                 optimizer=make_optimizer(str(params["optimizer"]), params, scalars, self._span(params)),
                 loss=make_loss(str(params["loss"]), self._workload.classes, scalars),
@@ -364,17 +365,12 @@ class KerasTrainer:
         """Whether the data is too large for the device."""
         return self._split("train")[0].nbytes > self._workload.resident_bytes
 
-    def _shape(self, task: Task) -> dict[str, Any]:
-        x, _ = self._split("train")
-        return {
-            "params": task.params,
-            "input_shape": x.shape[1:],
-            "input_dtype": x.dtype.name,
-            "classes": self._workload.classes,
-            "scale": self._workload.scale,
-            "offset": self._workload.offset,
-            "folder": Path(self._workload.paths[0]) if self._workload.paths else Path(),
-        }
+    @property
+    def _purpose(self) -> Purpose:
+        """What the study's models are built for."""
+        (x, _), workload = self._split("train"), self._workload
+        folder = Path(workload.paths[0]) if workload.paths else Path()
+        return Purpose(x.shape[1:], x.dtype.name, workload.classes, workload.scale, workload.offset, folder)
 
     def _with_best_weights(self, job: WeightsJob, place: int = 0) -> Machine:
         """The trial's model with the best weights of one of its seeds."""

@@ -7,6 +7,7 @@ from inline import make_images, run_inline, use_inline_workers
 
 from search.errors import SearchError
 from search.models import build
+from search.models.purpose import Purpose
 from search.scalars import Scalars
 from spaces import catalog_names
 from studies.grid import Grid
@@ -21,7 +22,7 @@ def weights(params, study, classes=10):
     loaded = load_study(study)
     params = {**loaded.plan.training.model_dump(exclude_none=True), **params}
     shape = SHAPES[loaded.plan.data.source]
-    model = build(loaded.space.model, params, shape, "uint8", classes, 1 / 255, 0.0, Scalars.plain(params))
+    model = build(loaded.space.model, params, Purpose(shape, "uint8", classes, 1 / 255), Scalars.plain(params))
     return model.count_params()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from search.losses import make_loss
 from search.models import build
+from search.models.purpose import Purpose
 from search.programs import create_variables, read, write
 from search.scalars import Scalars, make_optimizer
 
@@ -85,7 +86,7 @@ def test_the_moving_variance_is_of_all_rows_and_not_of_one_less():
 @pytest.mark.parametrize("rate", [0.0, 0.3])
 def test_dropout_in_a_kernel_drops_what_it_drops_without(rate):
     params = {"dropout": rate, "units": 8}
-    models = [build("mlp", params, (6,), "float32", 2, 1.0, 0.0, Scalars.variable(params)) for _ in range(2)]
+    models = [build("mlp", params, Purpose((6,), "float32", 2), Scalars.variable(params)) for _ in range(2)]
     for model in models:
         model.compile(optimizer="sgd", loss="mse")
         model.optimizer.build(model.trainable_variables)
@@ -101,7 +102,7 @@ def test_dropout_in_a_kernel_drops_what_it_drops_without(rate):
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "mean_squared_error"])
 def test_the_loss_and_the_accuracy_of_batches_are_keras_s(loss, weighted):
     params = {"l1": 1e-2, "activity_l2": 1e-2, "units": 8}
-    models = [build("mlp", params, (6,), "float32", 3, 1.0, 0.0, Scalars.variable(params)) for _ in range(2)]
+    models = [build("mlp", params, Purpose((6,), "float32", 3), Scalars.variable(params)) for _ in range(2)]
     draws = np.random.default_rng(0)
     x, y, weights = draws.normal(size=(50, 6)).astype(np.float32), draws.integers(3, size=50), draws.uniform(size=50)
     found = []
@@ -187,7 +188,7 @@ def test_a_penalty_in_a_kernel_is_keras_s(penalty):
 
 def test_gradients_pass_what_dropout_lets_pass():
     params = {"dropout": 0.5, "units": 8}
-    model = build("mlp", params, (6,), "float32", 2, 1.0, 0.0, Scalars.variable(params))
+    model = build("mlp", params, Purpose((6,), "float32", 2), Scalars.variable(params))
     model.compile(optimizer="sgd", loss="mse")
     model.optimizer.build(model.trainable_variables)
     use_in_layers(model)

@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score
 from search.losses import make_loss
 from search.metrics import WeightedF1, probabilities
 from search.models import build, initialise
+from search.models.purpose import Purpose
 from search.programs import build_program
 from search.scalars import Scalars, is_scalar, make_optimizer
 
@@ -73,7 +74,7 @@ def test_labels_are_class_numbers_in_half_precision_too():
 
 
 def compiled(params: dict, scalars: Scalars) -> keras.Model:
-    model = build("mlp", params, (5,), "float32", 2, 1.0, 0.0, scalars)
+    model = build("mlp", params, Purpose((5,), "float32", 2), scalars)
     model.compile(
         make_optimizer("adam", params, scalars),
         make_loss(params["loss"], 2, scalars),
@@ -84,7 +85,7 @@ def compiled(params: dict, scalars: Scalars) -> keras.Model:
 
 
 def test_two_classes_may_share_one_sigmoid_unit():
-    model = build("mlp", BINARY | {"units": 128}, (28, 28), "uint8", 2, 1 / 255, 0.0, Scalars.plain({}))
+    model = build("mlp", BINARY | {"units": 128}, Purpose((28, 28), "uint8", 2, 1 / 255), Scalars.plain({}))
     assert model.count_params() == 100_609
     assert model.output_shape == (None, 1)
     assert model.get_layer("probabilities").activation is keras.activations.sigmoid

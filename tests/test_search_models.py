@@ -11,16 +11,17 @@ from search.errors import SearchError
 from search.metrics import WeightedF1
 from search.models import FAMILIES, TRAINING, build, check, export, initialise
 from search.models.drawing import draw
+from search.models.purpose import Purpose
 from search.scalars import Scalars, is_scalar, make_optimizer
 from studies.plan import Training
 
 pytestmark = pytest.mark.backend
 
-DIGITS = ((8, 8), "uint8", 10, 1 / 16, 0.0)
+DIGITS = Purpose((8, 8), "uint8", 10, 1 / 16)
 
 
 def made(name: str, params: dict, shape=(8, 8), dtype="float32", classes=10, scale=1.0, offset=0.0) -> keras.Model:
-    return build(name, params, shape, dtype, classes, scale, offset, Scalars.plain(params))
+    return build(name, params, Purpose(shape, dtype, classes, scale, offset), Scalars.plain(params))
 
 
 def layers(model: keras.Model) -> list[str]:
@@ -61,7 +62,7 @@ def test_published_architectures_have_the_published_number_of_weights(name, para
 def test_a_dense_layer_is_followed_by_normalisation_activation_and_dropout():
     params = {"units": 4, "batch_norm": True, "dropout": 0.5, "layers": 1}
     order = ["InputLayer", "Rescaling", "Flatten", "Dense", "BatchNormalization", "Activation", "Dropout", "Dense"]
-    assert layers(build("mlp", params, *DIGITS, Scalars.plain(params))) == order
+    assert layers(build("mlp", params, DIGITS, Scalars.plain(params))) == order
 
 
 def test_a_block_is_convolution_normalisation_activation_pooling_and_dropout():
@@ -112,7 +113,7 @@ def test_probabilities_are_float32_in_mixed_precision():
         keras.config.set_dtype_policy(before)
     assert (model.get_layer("dense_0").compute_dtype, model.output.dtype) == ("bfloat16", "float32")
     params = {"units": 4}
-    plain = export("mlp", params, (2,), "float32", 10, 1.0, 0.0, variable_model=model)
+    plain = export("mlp", params, Purpose((2,), "float32", 10), model)
     assert plain.get_layer("dense_0").compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == before.name
 
@@ -185,7 +186,7 @@ PARAMS = {"layers": 2, "units": 16, "dropout": 0.3, "batch_norm": True, "l1": 1e
 
 
 def compiled(scalars: Scalars) -> keras.Model:
-    model = build("mlp", PARAMS, *DIGITS, scalars)
+    model = build("mlp", PARAMS, DIGITS, scalars)
     model.compile(make_optimizer("adam", PARAMS, scalars), "sparse_categorical_crossentropy")
     return model
 
@@ -196,7 +197,7 @@ def some_digits(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_initial_weights_follow_from_the_seed_alone():
-    first, second = (build("cnn", PARAMS, *DIGITS, make(PARAMS)) for make in (Scalars.plain, Scalars.variable))
+    first, second = (build("cnn", PARAMS, DIGITS, make(PARAMS)) for make in (Scalars.plain, Scalars.variable))
     initialise(first, 1)
     before = numbers(first)
     initialise(first, 2)
@@ -302,7 +303,7 @@ def test_an_exported_model_is_loaded_by_a_keras_without_toprung(tmp_path):
     initialise(model, 0)
     x, y = some_digits(40)
     model.fit(x, y, verbose=0)
-    plain = export("mlp", PARAMS, *DIGITS, variable_model=model)
+    plain = export("mlp", PARAMS, DIGITS, model)
     plain.save(tmp_path / "best.keras")
     np.save(tmp_path / "x.npy", x)
     code = (
@@ -361,13 +362,13 @@ def own(tmp_path, monkeypatch):
 
 
 def test_a_model_of_one_s_own_gets_rescaled_rows(own):
-    model = build("own_models:build_model", {"units": 4}, *DIGITS, Scalars.plain({}))
+    model = build("own_models:build_model", {"units": 4}, DIGITS, Scalars.plain({}))
     assert layers(model) == ["InputLayer", "Rescaling", "Sequential"]
     assert (model.input.dtype, model.output.shape) == ("uint8", (None, 10))
 
 
 def test_a_model_of_one_s_own_is_initialised_as_its_function_does(own):
-    model = build("own_models:build_model", {"units": 4}, *DIGITS, Scalars.plain({}))
+    model = build("own_models:build_model", {"units": 4}, DIGITS, Scalars.plain({}))
     initialise(model, 1)
     first = numbers(model)
     initialise(model, 2)
@@ -380,15 +381,15 @@ def test_a_model_of_one_s_own_is_initialised_as_its_function_does(own):
 
 
 def test_a_model_of_one_s_own_is_exported_with_its_weights(own):
-    args = ("own_models:build_model", {"units": 4}, *DIGITS)
+    args = ("own_models:build_model", {"units": 4}, DIGITS)
     model = build(*args, Scalars.plain({}))
     x, _ = some_digits(5)
-    copy = export(*args, variable_model=model)
+    copy = export(*args, model)
     np.testing.assert_allclose(np.asarray(copy(x)), np.asarray(model(x)), rtol=1e-6)
 
 
 def test_a_model_with_its_own_training_step_is_taken_as_it_is(own):
-    model = build("own_models:own_step", {}, *DIGITS, Scalars.plain({}))
+    model = build("own_models:own_step", {}, DIGITS, Scalars.plain({}))
     assert type(model).__name__ == "Stepping"
 
 
@@ -405,17 +406,17 @@ def test_a_model_with_its_own_training_step_is_taken_as_it_is(own):
 )
 def test_a_function_that_gives_no_model_is_refused(own, name, words):
     with pytest.raises(SearchError) as caught:
-        build(name, {}, *DIGITS, Scalars.plain({}))
+        build(name, {}, DIGITS, Scalars.plain({}))
     assert words in str(caught.value)
 
 
 def test_a_model_of_one_s_own_ends_in_one_unit_for_binary_crossentropy(own):
-    shape = ((8, 8), "uint8", 2, 1 / 16, 0.0)
+    purpose = Purpose((8, 8), "uint8", 2, 1 / 16)
     params = {"units": 1, "loss": "binary_crossentropy"}
     with pytest.raises(SearchError) as caught:
-        build("own_models:two_classes", params, *shape, Scalars.plain({}))
+        build("own_models:two_classes", params, purpose, Scalars.plain({}))
     assert "must end in one sigmoid unit for binary_crossentropy (1); shape (None, 2) came" in str(caught.value)
-    assert build("own_models:one_unit", params, *shape, Scalars.plain({})).output.shape == (None, 1)
+    assert build("own_models:one_unit", params, purpose, Scalars.plain({})).output.shape == (None, 1)
 
 
 def f1_of(labels: np.ndarray, scores: np.ndarray, classes: int, **weights: np.ndarray) -> float:
@@ -445,7 +446,7 @@ def test_weighted_f1_is_scikit_learn_s_on_the_whole_split():
 
 def test_weighted_f1_counts_inside_a_compiled_program():
     scalars = Scalars.plain({"units": 4})
-    model = build("mlp", {"units": 4}, *DIGITS, scalars)
+    model = build("mlp", {"units": 4}, DIGITS, scalars)
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=[WeightedF1(10, name="f1")])
     x, y = some_digits(40)
     logs = model.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)

@@ -8,6 +8,7 @@ from search.errors import SearchError
 from search.losses import make_loss
 from search.models import build, export, initialise
 from search.models.augmentation import Augmentation, resampled
+from search.models.purpose import Purpose
 from search.programs import build_program
 from search.scalars import Scalars, make_optimizer
 
@@ -128,7 +129,7 @@ def test_images_change_in_training_alone_and_keep_their_type():
 def compiled(params: dict, name: str = "mlp") -> tuple[keras.Model, Scalars]:
     params = {"units": 4, "learning_rate": 0.1} | params
     scalars = Scalars.variable(params)
-    model = build(name, params, (8, 8), "uint8", 3, 1 / 255, 0.0, scalars)
+    model = build(name, params, Purpose((8, 8), "uint8", 3, 1 / 255), scalars)
     loss = make_loss("sparse_categorical_crossentropy", 3)
     model.compile(make_optimizer("sgd", params, scalars), loss, metrics=["accuracy"], jit_compile=False)
     return model, scalars
@@ -176,16 +177,16 @@ def test_limits_change_without_a_new_program():
 def test_augmentation_comes_first_after_rescaling_and_an_exported_model_has_none(name):
     params = {"architecture": "mlp1", "filters": 2, "units": 4} | ALL
     scalars = Scalars.variable(params)
-    shape = ((8, 8, 1), "uint8", 3, 1 / 255, 0.0)
-    model = build(name, params, *shape, scalars)
+    purpose = Purpose((8, 8, 1), "uint8", 3, 1 / 255)
+    model = build(name, params, purpose, scalars)
     assert [layer.name for layer in model.layers[:3]] == ["inputs", "rescaling", "augmentation"]
-    plain = export(name, params, *shape, variable_model=model)
+    plain = export(name, params, purpose, model)
     assert "augmentation" not in [layer.name for layer in plain.layers]
     np.testing.assert_allclose(np.asarray(plain(X[..., None])), np.asarray(model(X[..., None])), atol=1e-6)
 
 
 def test_a_model_without_augmentation_has_no_layer_for_it():
-    model = build("mlp", {"flip": "none"}, (8, 8), "uint8", 3, 1.0, 0.0, Scalars.plain({"flip": "none"}))
+    model = build("mlp", {"flip": "none"}, Purpose((8, 8), "uint8", 3), Scalars.plain({"flip": "none"}))
     assert "augmentation" not in [layer.name for layer in model.layers]
 
 
@@ -199,10 +200,10 @@ def test_a_model_without_augmentation_has_no_layer_for_it():
 )
 def test_limits_have_laws(params, words):
     with pytest.raises(SearchError) as caught:
-        build("mlp", params, (8, 8), "uint8", 3, 1.0, 0.0, Scalars.plain(params))
+        build("mlp", params, Purpose((8, 8), "uint8", 3), Scalars.plain(params))
     assert words in str(caught.value)
 
 
 def test_only_images_can_be_augmented():
     with pytest.raises(SearchError, match=r"params.shift: augmentation needs images.*\(shape \(5,\) came\)"):
-        build("mlp", {"shift": 0.1}, (5,), "float32", 3, 1.0, 0.0, Scalars.plain({"shift": 0.1}))
+        build("mlp", {"shift": 0.1}, Purpose((5,), "float32", 3), Scalars.plain({"shift": 0.1}))

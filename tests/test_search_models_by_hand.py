@@ -6,6 +6,7 @@ import pytest
 
 from reports.diagnosis.pictures import convolved as convolved_as_reported
 from search.models import build, initialise
+from search.models.purpose import Purpose
 from search.programs import build_program
 from search.scalars import Scalars, make_optimizer
 
@@ -27,7 +28,7 @@ def convolved(images: np.ndarray, kernels: np.ndarray) -> np.ndarray:
 def test_a_convolution_is_the_sum_over_every_window():
     images = np.random.default_rng(0).normal(size=(5, 9, 7, 3)).astype(np.float32)
     params = {"filters_0": 8, "padding": "valid", "activation": "linear", "pool": 1, "bias": False, "units": 0}
-    model = build("cnn", params, (9, 7, 3), "float32", 10, 1.0, 0.0, Scalars.plain(params))
+    model = build("cnn", params, Purpose((9, 7, 3), "float32", 10), Scalars.plain(params))
     initialise(model, 3)
     layer = model.get_layer("conv_0")
     expected = convolved(images, np.asarray(layer.kernel))
@@ -57,7 +58,7 @@ def stepped(x: tuple, weights: list, rate: float) -> tuple[float, list[np.ndarra
     """A network of 2 inputs, 3 sigmoid units and a sigmoid output: its output, and its weights after a step to 1."""
     params = {"units": 3, "activation": "sigmoid", "loss": "binary_crossentropy", "learning_rate": rate}
     scalars = Scalars.variable(params)
-    model = build("mlp", params, (2,), "float32", 2, 1.0, 0.0, scalars)
+    model = build("mlp", params, Purpose((2,), "float32", 2), scalars)
     model.compile(make_optimizer("sgd", params, scalars), HalfSquare(), metrics=["accuracy"], jit_compile=False)
     program = build_program(model, 1)
     for variable, value in zip(model.trainable_variables, weights, strict=True):

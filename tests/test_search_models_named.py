@@ -6,6 +6,7 @@ import pytest
 from search.errors import SearchError
 from search.models import build, check
 from search.models.architectures import ARCHITECTURES
+from search.models.purpose import Purpose
 from search.scalars import Scalars
 from spaces import CATALOG, catalog_names, load_space
 
@@ -15,7 +16,7 @@ MNIST, CIFAR = (28, 28), (32, 32, 3)
 
 
 def made(name: str, params: dict, shape: tuple, classes: int = 10, scalars: object = None) -> keras.Model:
-    return build(name, params, shape, "uint8", classes, 1 / 255, 0.0, scalars or Scalars.plain(params))
+    return build(name, params, Purpose(shape, "uint8", classes, 1 / 255), scalars or Scalars.plain(params))
 
 
 def named(architecture: str, shape: tuple = CIFAR, **params: object) -> keras.Model:

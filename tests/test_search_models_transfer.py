@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,13 +14,14 @@ from search.errors import SearchError
 from search.losses import make_loss
 from search.models import build, export, initialise
 from search.models.pretrained import BACKBONES, locate
+from search.models.purpose import Purpose
 from search.programs import build_program
 from search.scalars import Scalars, make_optimizer
 
 pytestmark = [pytest.mark.backend, pytest.mark.slow]
 
 PARAMS = {"units": 512, "dropout": 0.5, "learning_rate": 0.01}
-GREY = ((28, 28), "uint8", 10, 1 / 255, 0.0)
+GREY = Purpose((28, 28), "uint8", 10, 1 / 255)
 X = np.random.default_rng(0).integers(0, 256, (8, 28, 28), np.uint8)
 Y = np.arange(8, dtype=np.int32)
 
@@ -35,7 +37,7 @@ MODULES = {
 def made(weights: str, folder: Path = Path(), **params: object) -> tuple[keras.Model, Scalars]:
     params = PARAMS | {"weights": weights} | params
     scalars = Scalars.variable(params)
-    return build("transfer", params, *GREY, scalars, folder=folder), scalars
+    return build("transfer", params, replace(GREY, folder=folder), scalars), scalars
 
 
 def backbone_of(model: keras.Model) -> keras.Model:
@@ -102,7 +104,7 @@ def test_a_frozen_backbone_does_not_train_and_the_optimizer_holds_nothing_for_it
     initialise(model, 2)
     assert_equal(values(backbone.variables), before)
     assert not np.array_equal(values(model.trainable_variables)[2], head[2])
-    plain = export("transfer", PARAMS | {"weights": "mine.weights.h5"}, *GREY, variable_model=model, folder=folder)
+    plain = export("transfer", PARAMS | {"weights": "mine.weights.h5"}, replace(GREY, folder=folder), model)
     np.testing.assert_allclose(np.asarray(plain(X)), np.asarray(model(X)), atol=1e-5)
 
 
@@ -178,16 +180,16 @@ def test_values_that_transfer_cannot_use_are_refused(tmp_path, params, words):
 def test_other_images_are_refused():
     for shape, words in (((8, 8, 4), "takes grey or colour images (4 channels came)"), ((5,), "transfer needs images")):
         with pytest.raises(SearchError) as caught:
-            build("transfer", {"weights": "random"}, shape, "uint8", 3, 1 / 255, 0.0, Scalars.plain({}))
+            build("transfer", {"weights": "random"}, Purpose(shape, "uint8", 3, 1 / 255), Scalars.plain({}))
         assert words in str(caught.value)
     with pytest.raises(SearchError, match=r"data.normalise: a pretrained backbone has its own"):
-        build("transfer", {}, (8, 8, 3), "uint8", 3, [1.0, 1.0, 1.0], [0.0, 0.0, 0.0], Scalars.plain({}))
+        build("transfer", {}, Purpose((8, 8, 3), "uint8", 3, [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]), Scalars.plain({}))
 
 
 @pytest.mark.parametrize("backbone", [name for name in BACKBONES if name != "MobileNetV2"])
 def test_every_backbone_makes_a_model(backbone):
     params = {"backbone": backbone, "weights": "random", "units": 4}
-    model = build("transfer", params, (32, 32, 3), "uint8", 10, 1 / 255, 0.0, Scalars.plain(params))
+    model = build("transfer", params, Purpose((32, 32, 3), "uint8", 10, 1 / 255), Scalars.plain(params))
     assert np.isfinite(np.asarray(model(np.zeros((1, 32, 32, 3), np.uint8)))).all()
     assert "frame" not in [layer.name for layer in model.layers]
     kernels = [layer.kernel for layer in backbone_of(model).layers if hasattr(layer, "kernel")]

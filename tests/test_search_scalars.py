@@ -6,6 +6,7 @@ import pytest
 
 from search.errors import SearchError
 from search.models import build, initialise
+from search.models.purpose import Purpose
 from search.optimizers import OPTIMIZERS, VariableRMSprop, VariableSGD
 from search.scalars import Scalars, VariableDropout, VariablePenalty, is_scalar, make_optimizer
 
@@ -22,7 +23,7 @@ def numpy(tensor: object) -> np.ndarray:
 
 
 def compiled(params: dict, scalars: Scalars, optimizer: str = "sgd", loss: object = None) -> keras.Model:
-    model = build("mlp", params, (5,), "float32", 2, 1.0, 0.0, scalars)
+    model = build("mlp", params, Purpose((5,), "float32", 2), scalars)
     model.compile(make_optimizer(optimizer, params, scalars), loss or "sparse_categorical_crossentropy")
     return model
 

@@ -2,7 +2,7 @@
 
 Example:
     check("mlp", space.parameters)
-    model = build("mlp", {"units": 64}, (8, 8), "uint8", 10, 1 / 16, 0.0, Scalars.plain({"units": 64}))
+    model = build("mlp", {"units": 64}, Purpose((8, 8), "uint8", 10, 1 / 16), Scalars.plain({"units": 64}))
     initialise(model, seed=0)
 """
 
@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.errors import SearchError
 from search.models.fitness import AUGMENTATION, check_rows
+from search.models.purpose import Purpose
 from spaces.errors import did_you_mean, shown, together
 from spaces.parameters import Params, Scalar
 from spaces.space import Space, is_custom, is_hypermodel
 
 if TYPE_CHECKING:
-    from search.datasets import Rescale
-    from search.models.parts import Purpose
     from search.scalars import Scalars
 
 _LAYER = frozenset({"units", "activation", "dropout", "l1", "l2", "activity_l1", "activity_l2", "batch_norm", "bias"})
@@ -126,20 +125,7 @@ def is_width(name: str, value: Scalar) -> bool:
     return _WIDTH.fullmatch(name) is not None and value != 0
 
 
-def build(
-    name: str,
-    params: Params,
-    input_shape: Sequence[int],
-    input_dtype: str,
-    classes: int,
-    scale: Rescale,
-    offset: Rescale,
-    scalars: Scalars,
-    *,
-    folder: Path = Path(),
-    augments: bool = True,
-    seed: int | None = 0,
-) -> Any:
+def build(name: str, params: Params, purpose: Purpose, scalars: Scalars, *, seed: int | None = 0) -> Any:
     """An uncompiled functional model with initial weights.
 
     It gives one probability a class, or with the loss binary_crossentropy that of the second of two classes.
@@ -147,25 +133,16 @@ def build(
     Args:
         name: A family, or "package.module:function" with `function(params, input_shape, classes)`.
         params: Values drawn from the space; what a family does not find it takes a default for.
-        input_shape: Of one row, as the arrays have it.
-        input_dtype: Of the arrays: the model takes them as they are.
-        classes: Number of classes.
-        scale: With `offset`: the model begins with x * scale + offset; a number or one a last-axis entry.
-        offset: See `scale`.
+        purpose: What it takes and tells apart.
         scalars: Numbers written into the model, or variables of it.
-        folder: What relative paths in params start from.
-        augments: Whether the augmentation that params ask for is a part of it.
         seed: Of the initial weights; None leaves them to `initialise`.
     Raises:
         SearchError: A value that the family cannot use, rows that it cannot take, or a function that cannot be
             imported or gives no model.
     """
-    from search.models.parts import Purpose
-
     check(name, ())
-    check_rows(name, {key: (value,) for key, value in params.items()}, input_shape, classes)
-    outputs = 1 if params.get("loss") == "binary_crossentropy" else classes
-    purpose = Purpose(tuple(input_shape), input_dtype, classes, scale, offset, outputs, augments, folder)
+    check_rows(name, {key: (value,) for key, value in params.items()}, purpose.input_shape, purpose.classes)
+    purpose = replace(purpose, sigmoid=params.get("loss") == "binary_crossentropy")
     if is_hypermodel(name):
         from search.models.hypermodel import build_hypermodel
 
@@ -190,33 +167,21 @@ def initialise(model: Any, seed: int) -> None:
     from_seed(model, seed)
 
 
-def export(
-    name: str,
-    params: Params,
-    input_shape: Sequence[int],
-    input_dtype: str,
-    classes: int,
-    scale: Rescale,
-    offset: Rescale,
-    variable_model: Any,
-    *,
-    folder: Path = Path(),
-) -> Any:
+def export(name: str, params: Params, purpose: Purpose, trained: Any) -> Any:
     """A trained model in ordinary layers without augmentation, which a Keras without toprung can load.
 
     Args:
-        name: See `build`, as are the arguments up to `offset` and `folder`; params with the values it was trained
-            with.
-        variable_model: The model whose weights and precision are taken over.
+        name: See `build`.
+        params: With the values it was trained with.
+        purpose: See `build`.
+        trained: The model whose weights and precision are taken over.
     """
     from search.models.weights import copy_weights, precision_of
     from search.scalars import Scalars
 
-    with precision_of(variable_model):
-        plain = Scalars.plain(params)
-        shape = (input_shape, input_dtype, classes, scale, offset)
-        model = build(name, params, *shape, plain, folder=folder, augments=False)
-    copy_weights(variable_model, model)
+    with precision_of(trained):
+        model = build(name, params, replace(purpose, augments=False), Scalars.plain(params))
+    copy_weights(trained, model)
     return model
 
 

@@ -8,7 +8,6 @@ import keras
 
 from search.errors import SearchError
 from search.models.parts import (
-    Purpose,
     Reader,
     activated,
     applied,
@@ -20,6 +19,7 @@ from search.models.parts import (
     penalised,
     with_channels,
 )
+from search.models.purpose import Purpose
 from search.scalars import Scalars
 from spaces.parameters import Params
 

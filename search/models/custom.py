@@ -13,7 +13,8 @@ import keras
 from keras.src.utils.naming import reset_uids
 
 from search.errors import SearchError
-from search.models.parts import Purpose, begin
+from search.models.parts import begin
+from search.models.purpose import Purpose
 from spaces.errors import did_you_mean, shown
 from spaces.parameters import Params
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.errors import SearchError
 from search.models.custom import complete, count_names_afresh, import_named, refuse_other_outputs, remember_builder
-from search.models.parts import Purpose
+from search.models.purpose import Purpose
 from spaces.keras_tuner import to_values
 from spaces.parameters import Params
 from spaces.space import HYPERMODEL

@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from search.models.parts import Purpose, Reader, augmented, begin, dense_stack, finish
+from search.models.parts import Reader, augmented, begin, dense_stack, finish
+from search.models.purpose import Purpose
 from search.scalars import Scalars
 from spaces.parameters import Params
 

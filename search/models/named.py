@@ -7,7 +7,8 @@ from typing import Any
 from search.models.architectures import ARCHITECTURES
 from search.models.cnn import build_cnn
 from search.models.mlp import build_mlp
-from search.models.parts import Purpose, Reader
+from search.models.parts import Reader
+from search.models.purpose import Purpose
 from search.scalars import Scalars
 from spaces.parameters import Params
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
 
-from search.datasets import Rescale
 from search.errors import SearchError
 from search.models.augmentation import FLIPS, Augmentation
 from search.models.drawing import zeros
+from search.models.purpose import Purpose
 from search.scalars import Kind, Scalars
 from spaces.errors import close_match, listed, shown
 from spaces.parameters import Params
@@ -44,36 +43,6 @@ NORM_MOMENTUM = 0.9
 With Keras's 0.99 they are right only after some five hundred steps: a network is then worth chance on the validation
 split at its first rungs, and trials are compared by nothing.
 """
-
-
-@dataclass(frozen=True)
-class Purpose:
-    """What a model is built for.
-
-    Attributes:
-        input_shape: Of one row.
-        input_dtype: Of the arrays.
-        classes: Number of classes.
-        scale: With `offset`: the model begins with x * scale + offset.
-        offset: See `scale`.
-        outputs: One a class, or 1: a sigmoid unit for two classes.
-        augments: Whether augmentation is a part of the model; an exported one has none.
-        folder: What relative paths in params start from.
-    """
-
-    input_shape: tuple[int, ...]
-    input_dtype: str
-    classes: int
-    scale: Rescale
-    offset: Rescale
-    outputs: int
-    augments: bool = True
-    folder: Path = Path()
-
-    @property
-    def rescales(self) -> bool:
-        """Whether the arrays must be changed before a layer can take them."""
-        return self.scale != 1 or self.offset != 0 or not self.input_dtype.startswith("float")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from search.errors import SearchError, Unusable
 from search.models.drawing import zeros
 from search.models.parts import (
     NORM_MOMENTUM,
-    Purpose,
     Reader,
     applied,
     augmented,
@@ -21,6 +20,7 @@ from search.models.parts import (
     with_channels,
 )
 from search.models.pretrained import BACKBONES, SMALLEST, locate
+from search.models.purpose import Purpose
 from search.models.weights import keep
 from search.scalars import Scalars
 from spaces.parameters import Params
