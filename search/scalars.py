@@ -106,6 +106,10 @@ class Scalars(ABC):
         The layer that computes with it keeps it as an attribute, so that Keras tracks it.
         """
 
+    def _rates(self, l1: str | None, l2: str | None) -> dict[str, Any]:
+        """The rates of penalties by their kinds, for those that have a name."""
+        return {kind: self.number(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
+
     @abstractmethod
     def optimizer(self, name: str, *, nesterov: bool) -> Any:
         """A Keras optimizer by its Keras name, one of `OPTIMIZERS`."""
@@ -177,7 +181,7 @@ class _Plain(Scalars):
         return keras.layers.Dropout(self._number(name, "dropout"), name=layer_name)
 
     def penalise(self, layer: Any, *, l1: str | None = None, l2: str | None = None) -> None:
-        rates = {kind: self._number(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
+        rates = self._rates(l1, l2)
         if len(rates) == 2:
             layer.kernel_regularizer = keras.regularizers.L1L2(**rates)
         elif rates:
@@ -185,8 +189,7 @@ class _Plain(Scalars):
             layer.kernel_regularizer = one(**rates)
 
     def activity_penalty(self, *, l1: str | None = None, l2: str | None = None, layer_name: str) -> Any:
-        rates = {kind: self._number(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
-        return keras.layers.ActivityRegularization(**rates, dtype="float32", name=layer_name)
+        return keras.layers.ActivityRegularization(**self._rates(l1, l2), dtype="float32", name=layer_name)
 
     def number(self, name: str, kind: Kind) -> Any:
         return self._number(name, kind)
@@ -221,14 +224,13 @@ class _Variable(Scalars):
         return VariableDropout(self._variable(name, "dropout"), name=layer_name)
 
     def penalise(self, layer: Any, *, l1: str | None = None, l2: str | None = None) -> None:
-        rates = {kind: self._variable(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
+        rates = self._rates(l1, l2)
         if rates:
             layer.kernel_regularizer = VariablePenalty(**rates)
             layer.penalties = list(rates.values())  # Keras tracks a layer's variables, not a regularizer's
 
     def activity_penalty(self, *, l1: str | None = None, l2: str | None = None, layer_name: str) -> Any:
-        rates = {kind: self._variable(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
-        return VariableActivityPenalty(rates, dtype="float32", name=layer_name)
+        return VariableActivityPenalty(self._rates(l1, l2), dtype="float32", name=layer_name)
 
     def number(self, name: str, kind: Kind) -> Any:
         return self._variable(name, kind)

@@ -264,34 +264,31 @@ def explain(records: Sequence[TrialRecord], ladder: Ladder, direction: Direction
     bracket = _bracket(trial, ladder)
     rivals = [record for record in records if _bracket(record, ladder) == bracket]
     passed = _passed(trial, ladder.rungs(bracket))
-    return [_verdict(trial, rivals, len(records), ladder, direction, epochs, epochs == passed[-1]) for epochs in passed]
+    verdicts = []
+    for rung, epochs in enumerate(passed):
+        competitors = _competitors(rivals, direction, epochs)
+        numbers = [rival for rival, _ in competitors]
+        going_up = _going_up(len(competitors), ladder, _Place(bracket, rung), len(records))
+        verdicts.append(
+            RungVerdict(
+                bracket=bracket,
+                rung=rung,
+                epochs=epochs,
+                value=trial.rungs.get(epochs, math.nan),
+                cutoff=competitors[going_up - 1][1] if going_up else None,
+                rank=numbers.index(number) + 1 if number in numbers else None,
+                competitors=competitors,
+                verdict=_standing(trial, epochs) if epochs == passed[-1] else "promoted",
+            )
+        )
+    return verdicts
 
 
-def _verdict(
-    trial: TrialRecord,
-    rivals: Sequence[TrialRecord],
-    trials: int,
-    ladder: Ladder,
-    direction: Direction,
-    epochs: int,
-    last: bool,
-) -> RungVerdict:
-    bracket = _bracket(trial, ladder)
-    competitors = _competitors(rivals, direction, epochs)
-    numbers = [number for number, _ in competitors]
-    rung, top = ladder.rungs(bracket).index(epochs), epochs == ladder.max_resource
-    least = ladder.least(bracket, rung, trials)
-    going_up = 0 if top else places(len(competitors), ladder.reduction_factor, least)
-    return RungVerdict(
-        bracket=bracket,
-        rung=rung,
-        epochs=epochs,
-        value=trial.rungs.get(epochs, math.nan),
-        cutoff=competitors[going_up - 1][1] if going_up else None,
-        rank=numbers.index(trial.number) + 1 if trial.number in numbers else None,
-        competitors=competitors,
-        verdict=_standing(trial, epochs) if last else "promoted",
-    )
+def _going_up(arrivals: int, ladder: Ladder, place: _Place, trials: int) -> int:
+    """How many of those that arrived at a rung may leave it upwards; none where it is the top."""
+    if ladder.rungs(place.bracket)[place.rung] == ladder.max_resource:
+        return 0
+    return places(arrivals, ladder.reduction_factor, ladder.least(place.bracket, place.rung, trials))
 
 
 def _competitors(rivals: Sequence[TrialRecord], direction: Direction, epochs: int) -> tuple[tuple[int, float], ...]:
