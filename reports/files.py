@@ -4,7 +4,7 @@ import errno
 from pathlib import Path
 
 from reports.errors import ReportError
-from studies.files import replace_file
+from studies.writing import replace_file
 
 _MACHINE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 

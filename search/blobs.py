@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from studies.files import TEMPORARY, replace_file, sync
+from studies.writing import TEMPORARY, replace_file, sync
 
 SEALED = "sealed"  # the folder of the test split while it is open
 

@@ -1,9 +1,6 @@
-"""Where things are and how they are named: the folder of runs, a study's files in it, the database that is a file."""
+"""Where things are: the folder of runs, a study's files in it, the database that is a file."""
 
-import os
 import re
-import secrets
-from collections.abc import Iterable
 from pathlib import Path
 
 RUNS = Path("runs")
@@ -15,8 +12,6 @@ DIAGNOSIS = "diagnosis.npz"  # a close look at the winner
 LEADERBOARD = "leaderboard.csv"
 REPORT = "report.html"
 FILES = (LEADERBOARD, REPORT, BEST_MODEL, BEST, DIAGNOSIS)
-
-TEMPORARY = ".tmp-"  # in the names of files that are being written
 
 NAME_LAW = "must be 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit"
 
@@ -46,38 +41,3 @@ def is_name(text: str) -> bool:
 def trial_folder(number: int) -> str:
     """Where a trial keeps its files, below the study's folder."""
     return f"trials/{number:05d}"
-
-
-def replace_file(path: Path, parts: Iterable[bytes | memoryview], *, durable: bool) -> None:
-    """Write a file's parts one after the other: a reader, or a crash, finds the old file or the new, never a mixture.
-
-    Args:
-        path: In a folder that exists.
-        parts: The whole of it.
-        durable: Whether it must outlast a power cut as well.
-    Raises:
-        OSError: It cannot be written; a file that was there is left as it was.
-    """
-    # Not tempfile: its 0600 would replace the permissions that the user's umask asks for.
-    temporary = path.with_name(f".{path.name[:100]}{TEMPORARY}{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            file.writelines(parts)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Wait until what was written to a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

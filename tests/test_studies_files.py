@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from reports.files import replace
-from studies.files import replace_file
+from studies.writing import replace_file
 
 
 @pytest.fixture
