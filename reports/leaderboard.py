@@ -48,7 +48,7 @@ def leaderboard(study: StudyRecord, top: int | None = None, sort: str | None = N
     return _picked(_framed(study, rows, _columns(study)), study, top, sort)
 
 
-def comparison(studies: Sequence[StudyRecord], top: int | None = None, sort: str | None = None) -> pd.DataFrame:
+def joint_leaderboard(studies: Sequence[StudyRecord], top: int | None = None, sort: str | None = None) -> pd.DataFrame:
     """Several studies as one table, ranked together: that of `leaderboard` with a column `study` after `rank`.
 
     Args:

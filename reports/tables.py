@@ -50,7 +50,7 @@ def to_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet, with its types; the file is replaced as a whole.
 
     Args:
-        frame: What `leaderboard` or `curves` gives; cells of mixed kinds are written as text.
+        frame: What `leaderboard` or `learning_curves` gives; cells of mixed kinds are written as text.
         path: The file, in a folder that exists.
     Raises:
         ReportError: It cannot be written, or no package that can is installed.

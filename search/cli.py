@@ -1,4 +1,4 @@
-"""The command line: one function a verb, and the one place where errors become exit codes."""
+"""The command line: one function a verb."""
 
 from __future__ import annotations
 
@@ -144,14 +144,14 @@ def leaderboard(
 ) -> None:
     """The table of a study's configurations, ranked by validation."""
     from reports.exports import export
-    from reports.leaderboard import comparison
+    from reports.leaderboard import joint_leaderboard
     from reports.leaderboard import leaderboard as make_leaderboard
     from reports.summary import compared
     from reports.tables import print_table, to_json, to_markdown
 
     with open_store(out, store) as opened:
         studies = [opened.load(name) for name in names]
-    table = comparison(studies, top, sort) if len(studies) > 1 else make_leaderboard(studies[0], top, sort)
+    table = joint_leaderboard(studies, top, sort) if len(studies) > 1 else make_leaderboard(studies[0], top, sort)
     written = export(table, studies, csv, parquet, curves)
     if json or md:
         typer.echo((to_json if json else to_markdown)(table), nl=False)

@@ -9,7 +9,7 @@ from records import record, retrained, study
 
 from reports.errors import ReportError
 from reports.exports import export, learning_curves
-from reports.leaderboard import comparison, leaderboard
+from reports.leaderboard import joint_leaderboard, leaderboard
 from reports.tables import to_csv, to_markdown, to_parquet, to_text
 
 FORMULA = "=cmd|' /C calc'!A0"
@@ -24,7 +24,7 @@ def one(name="digits", begin=0.9, **more):
 
 
 def test_studies_of_the_same_data_are_ranked_together():
-    frame = comparison([one(), one("deeper", 0.92)])
+    frame = joint_leaderboard([one(), one("deeper", 0.92)])
     assert list(frame.columns[:3]) == ["rank", "study", "trial"]
     told = list(zip(frame["study"], frame["trial"], frame["state"], strict=True))
     assert told == [
@@ -39,17 +39,17 @@ def test_studies_of_the_same_data_are_ranked_together():
 
 def test_a_comparison_has_the_columns_of_all_and_its_top_counts_over_all():
     other = study([record(0, val_accuracy=0.99, params={"units": 0.5, "depth": 3})], name="other")
-    frame = comparison([one(), other], top=1)
+    frame = joint_leaderboard([one(), other], top=1)
     assert frame["study"].tolist() == ["other", "digits"]
     assert {"params_units", "params_optimizer", "params_depth"} <= set(frame.columns)
     assert frame["params_units"].dtype == "float64"
-    assert comparison([one(), other], sort="params_depth")["study"].tolist()[0] == "other"
+    assert joint_leaderboard([one(), other], sort="params_depth")["study"].tolist()[0] == "other"
 
 
 def test_the_order_of_columns_does_not_depend_on_which_study_has_several_seeds():
     seeds = one("seeds", plan={"objective": {"seeds": 3}})
-    assert list(comparison([one(), seeds]).columns) == list(comparison([seeds, one()]).columns)
-    assert list(comparison([one(), seeds]).columns).index("val_spread") == 8
+    assert list(joint_leaderboard([one(), seeds]).columns) == list(joint_leaderboard([seeds, one()]).columns)
+    assert list(joint_leaderboard([one(), seeds]).columns).index("val_spread") == 8
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def test_the_order_of_columns_does_not_depend_on_which_study_has_several_seeds()
 )
 def test_what_cannot_be_compared_is_refused(other, said):
     with pytest.raises(ReportError, match=said):
-        comparison([one(), other])
+        joint_leaderboard([one(), other])
 
 
 def test_another_test_split_is_other_data_once_both_were_opened():
     data = {"hash": "x", "n_validation": 10}
     closed, opened = one("a", data=data), one("b", data=data | {"test_hash": "1"})
-    assert len(comparison([closed, opened]))
+    assert len(joint_leaderboard([closed, opened]))
     with pytest.raises(ReportError, match="the test split differs"):
-        comparison([opened, one("c", data=data | {"test_hash": "2"})])
+        joint_leaderboard([opened, one("c", data=data | {"test_hash": "2"})])
 
 
 def test_learning_curves_are_a_long_table_of_every_measured_value():

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from running import times_open
 
-from reports.leaderboard import comparison, leaderboard
+from reports.leaderboard import joint_leaderboard, leaderboard
 from studies.errors import StudyError
 from studies.imports import import_keras_tuner, import_optuna, open_optuna
 from studies.store import Store, sqlite_url
@@ -66,7 +66,7 @@ def test_trials_keep_their_numbers_beside_unfinished_ones(store, old):
 def test_two_imported_studies_are_compared_for_nobody_knows_that_their_data_differ(store, old):
     for name in ("one", "other"):
         import_optuna(store, name, old)
-    assert list(comparison([store.load("one"), store.load("other")])["study"]) == ["one", "other"] * 3
+    assert list(joint_leaderboard([store.load("one"), store.load("other")])["study"]) == ["one", "other"] * 3
 
 
 def test_a_name_is_taken_once_and_a_source_needs_a_name_where_there_are_several(store, old, tmp_path):
