@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+ENVIRONMENT = 3
+"""Exit code of what is not the study's fault."""
+
 
 class SearchError(Exception):
     """An expected problem, in the words that a person needs to solve it.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import traceback
 
-from search.errors import SearchError, Unusable
+from search.errors import ENVIRONMENT, SearchError, Unusable
 from search.messages import Task, TrialFailed
-
-_ENVIRONMENT = 3  # exit code of what isn't the study's fault
 
 
 def ends_search(problem: Exception) -> bool:
     """Whether no trial is at fault, and every trial would meet it: a full disk, a monitor that isn't reported."""
-    environment = isinstance(problem, SearchError) and problem.exit_code == _ENVIRONMENT
+    environment = isinstance(problem, SearchError) and problem.exit_code == ENVIRONMENT
     return environment or isinstance(problem, Unusable)
 
 

@@ -18,7 +18,8 @@ from search.errands import Crew, run_errands
 from search.errors import SearchError
 from search.messages import Task, TrainJob
 from search.models.fitness import check_study
-from search.open_run import Options, make_recipe, publish, start_pool, workload
+from search.open_run import Options, publish, start_pool, workload
+from search.recipe import make_recipe
 from search.seeds import derive
 from studies.files import trial_folder
 from studies.plan import LoadedStudy

@@ -12,14 +12,14 @@ from typing import Any
 
 from reports.leaderboard import is_ranked, usable
 from search.agenda import Rule
-from search.blobs import write_atomically
+from search.blobs import Blobs, write_atomically
 from search.errors import SearchError
 from search.evaluation import Candidate, opened_test_split, predictions, score
 from search.logbook import Logbook
-from search.open_run import OpenRun, clean_up
+from search.open_run import OpenRun
 from search.retrain import Repetition, chosen, epochs_for, export, restore, retrain
 from search.supervisor import Supervisor
-from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT
+from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT, trial_folder
 from studies.history import RETRAINED, test_attribute
 from studies.plan import StudyPlan
 from studies.promotion import Promotion
@@ -90,12 +90,22 @@ def conclude(run: OpenRun, top: int) -> StudyRecord:
         if repetitions:
             # Last, so that a run that is killed before does it all again.
             run.study.set(RETRAINED, [asdict(record) for record in retrained])
-    clean_up(run.blobs, [trial.number for trial in record.trials if trial.finished])
+    _clean_up(run.blobs, [trial.number for trial in record.trials if trial.finished])
     run.observe("phase", phase="report")
     record = run.study.load()
     write_files(record, run.options.folder(record.name))
     run.observe("done", trials=len(record.trials), retrained=len(record.retrained))
     return record
+
+
+def _clean_up(blobs: Blobs, numbers: Sequence[int]) -> None:
+    """Delete the weights of trials that are finished and scored, and of retrained models: `best.keras` is kept."""
+    blobs.delete("retrained")
+    blobs.sweep()
+    for number in numbers:
+        for key in blobs.keys(trial_folder(number)):
+            if "/epoch-" in key or "/best-" in key:
+                blobs.delete(key)
 
 
 def write_files(record: StudyRecord, folder: Path) -> None:

@@ -42,7 +42,7 @@ def studies_remove(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     """Delete a study from the store, and its folder with checkpoints and models."""
-    from search.open_run import remove_study
+    from search.folder import remove_study
 
     load_record(out, store, name)
     if not yes:

@@ -12,9 +12,9 @@ from search.blobs import FolderBlobs
 from search.errors import Interrupted
 from search.logbook import Logbook
 from search.messages import EpochDone, JobDone, Ready, TrialFailed
-from search.open_run import make_recipe
 from search.phases import _rule
 from search.pool import Died
+from search.recipe import make_recipe
 from search.signals import StopRequest
 from search.supervisor import Supervisor
 from studies.ladder import AHEAD

@@ -14,8 +14,8 @@ from search.blobs import FolderBlobs
 from search.errors import Interrupted, SearchError
 from search.logbook import Logbook
 from search.messages import EpochDone, JobDone, Ready
-from search.open_run import make_recipe
 from search.pool import Died, Pool
+from search.recipe import make_recipe
 from search.signals import StopRequest
 from studies.ladder import Ladder
 from studies.plan import load_study

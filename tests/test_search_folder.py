@@ -4,7 +4,7 @@ import pytest
 from running import make_study, options, run, stored
 
 from search.errors import SearchError
-from search.open_run import remove_study
+from search.folder import remove_study
 from search.signals import StopRequest
 from search.study import run_study
 from studies.files import sqlite_url

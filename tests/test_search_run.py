@@ -12,7 +12,7 @@ from running import STUDY, make_study, options, outcome, run, start_process, sto
 
 from reports.gaps import gap_from_rates
 from search.errors import Interrupted, SearchError
-from search.open_run import make_recipe
+from search.recipe import make_recipe
 from search.retrain import _job
 from search.signals import StopRequest
 from studies.errors import StudyError

@@ -28,7 +28,8 @@ from search.blobs import FolderBlobs
 from search.datasets import open_source, search_splits
 from search.devices import worker_environment
 from search.messages import EpochDone, TrainJob
-from search.open_run import make_recipe, publish, workload
+from search.open_run import publish, workload
+from search.recipe import make_recipe
 from studies.plan import load_study
 from studies.records import TrialRecord
 from tests.benchmarks import machine

@@ -26,7 +26,8 @@ from search.blobs import FolderBlobs
 from search.datasets import open_source, search_splits
 from search.devices import Slot
 from search.messages import EpochDone, Task, TrainJob, TrialFailed
-from search.open_run import make_recipe, publish, workload
+from search.open_run import publish, workload
+from search.recipe import make_recipe
 from spaces import Space, validate
 from spaces.parameters import Params
 from studies.grid import Key, key

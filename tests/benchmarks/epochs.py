@@ -21,7 +21,8 @@ from search.blobs import FolderBlobs
 from search.datasets import Arrays, SearchSplits, open_source, search_splits
 from search.devices import Slot, available_cores, visible_gpus
 from search.messages import JobDone, TrainJob
-from search.open_run import make_recipe, publish, workload
+from search.open_run import publish, workload
+from search.recipe import make_recipe
 from spaces.parameters import Params
 from studies.plan import LoadedStudy, load_study
 from studies.records import TrialRecord

@@ -11,7 +11,7 @@ from reports.leaderboard import ranked
 from search.flight import Flight
 from search.logbook import Logbook
 from search.messages import EpochDone, Event, JobDone, Ready, TrainJob, TrialFailed
-from search.open_run import make_recipe
+from search.recipe import make_recipe
 from search.signals import StopRequest
 from search.supervisor import Supervisor
 from spaces.parameters import Params
