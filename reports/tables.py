@@ -113,16 +113,9 @@ def to_table(frame: pd.DataFrame, width: int) -> Table:
     columns = readable(frame)
     kept = _fitting(columns, width)
     hidden = len(columns) - len(kept)
-    caption = f"{hidden} more columns with --csv or --json." if hidden > 1 else None
-    shown = Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 0, 0, GUTTER - 1),
-        header_style="bold",
-        caption=caption,
-        caption_justify="left",
-    )
+    look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "header_style": "bold"}
+    shown = Table(padding=(0, 0, 0, GUTTER - 1), caption_justify="left", **look)
+    shown.caption = f"{hidden} more columns with --csv or --json." if hidden > 1 else None
     for column in kept:
         header = Text("\n".join(_header_lines(column)))
         shown.add_column(header, justify="right" if column.is_number else "left", vertical="bottom")

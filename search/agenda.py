@@ -126,12 +126,12 @@ class Agenda:
 
     def _keys_of(self, number: int) -> tuple[str, str]:
         if number not in self._keys:
-            params = {**self._recipe.defaults, **self._logbook.flights[number].record.params}
+            params = self._recipe.completed(self._logbook.flights[number].record.params)
             self._keys[number] = self._recipe.structure(params), self._recipe.trace(params)
         return self._keys[number]
 
     def _structure_of(self, params: Params) -> str:
-        return self._recipe.structure({**self._recipe.defaults, **params})
+        return self._recipe.structure(self._recipe.completed(params))
 
     def _lead(self, left: Left, ahead: int) -> Step | None:
         """The most urgent step that isn't left to another worker; if all are, the most urgent."""

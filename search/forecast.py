@@ -100,7 +100,7 @@ def _epoch_seconds(loaded: LoadedStudy, options: Options, slots: list[Slot]) -> 
     plan, recipe = loaded.plan, make_recipe(loaded, options.backend)
     splits = search_splits(open_source(plan.data, loaded.path.parent), plan.data)
     check_study(loaded, splits)
-    params = {**recipe.defaults, **loaded.space.default()}
+    params = recipe.completed(loaded.space.default())
     task = Task(trial=0, folder=trial_folder(0), params=params, seed=derive(recipe.seed, 0), seeds=recipe.seeds)
     job = TrainJob(structure="probe", tasks=[task], to_epoch=_PROBE_EPOCHS)
     with tempfile.TemporaryDirectory() as folder:

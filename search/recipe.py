@@ -37,12 +37,16 @@ class Recipe:
     seeds: int = 1
     record: int = 0
 
+    def completed(self, params: Params) -> Params:
+        """A trial's params, and the plan's values of those that its space leaves to the plan."""
+        return {**self.defaults, **params}
+
     def task(self, record: TrialRecord) -> Task:
         """The trial for a worker."""
         return Task(
             trial=record.number,
             folder=trial_folder(record.number),
-            params={**self.defaults, **record.params},
+            params=self.completed(record.params),
             seed=derive(self.seed, record.number),
             known_epochs=record.epochs,
             seeds=self.seeds,

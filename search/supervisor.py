@@ -289,7 +289,7 @@ class Supervisor:
             raise SearchError(f"{failures}; the last: {self._failures[-1]}", exit_code=1)
 
     def _worker_died(self, slot: int, desk: Desk, event: Died) -> None:
-        reason = f"no progress for {_seconds(self._patience(desk))}" if desk.hung else event.reason
+        reason = f"no progress for {self._patience(desk):.0f} s" if desk.hung else event.reason
         if not desk.ready and not (event.killed and desk.failed_starts < _RETRIES):
             raise SearchError(f"a worker cannot start ({reason}):\n{event.last_words}", exit_code=3)
         self._observe("died", worker=slot, reason=reason)
@@ -384,7 +384,3 @@ def _arrived(flight: Flight, step: Step) -> bool:
 
 def _typical(seconds: deque[float]) -> float:
     return statistics.median(seconds) if seconds else 0.0
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s"

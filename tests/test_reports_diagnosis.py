@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from reports.diagnosis import boundary_grid, diagnose, read, to_lines, write
+from reports.diagnosis import boundary_grid, diagnose, read, write
 from reports.diagnosis.charts import (
     class_bars,
     confusion,
@@ -15,7 +15,7 @@ from reports.diagnosis.charts import (
 )
 from reports.diagnosis.pictures import first_weights, right_samples, wrong_samples
 from reports.diagnosis.sections import sections
-from reports.diagnosis.tables import class_table, epoch_table, pair_table, weight_table
+from reports.diagnosis.tables import class_table, epoch_table, pair_table, score_lines, training_lines, weight_table
 from reports.errors import ReportError
 
 ANIMALS = ("cat", "dog", "owl")
@@ -135,7 +135,7 @@ def test_a_boundary_has_the_first_input_across_and_the_second_upwards():
 
 
 def test_a_few_lines_say_what_matters():
-    lines = to_lines(full())
+    lines = [*score_lines(full()), *training_lines(full())]
     assert lines[0] == "Accuracy 66.67% on 6 test examples; weighted F1 0.6556, macro F1 0.6556."
     assert lines[1] == "Worst class: cat, F1 0.5000 (precision 0.5000, recall 0.5000, 2 examples)."
     assert lines[2] == "Most confused: cat taken for dog (once, 50.0% of that class)."
@@ -144,7 +144,7 @@ def test_a_few_lines_say_what_matters():
     )
     assert lines[4].startswith("The validation loss diverges")
     assert lines[5] == "Training and validation accuracy cannot be told apart (10.00 points ± 26.84 points at epoch 3)."
-    assert len(to_lines(small())) == 4
+    assert training_lines(small()) == []
 
 
 def test_the_table_of_classes_has_their_rows_in_each_split_and_the_averages():

@@ -1,8 +1,8 @@
 import pytest
 
-from reports.diagnosis import diagnose, to_lines
+from reports.diagnosis import diagnose
 from reports.diagnosis.convergence import accuracy_gap, convergence
-from reports.diagnosis.tables import TRENDS
+from reports.diagnosis.tables import TRENDS, training_lines
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_a_loss_falls_has_converged_rose_again_or_diverges(trend, losses):
     history = {"val_loss": losses, "train_loss": train}
     assert convergence(history).trend == trend
     diagnosis = diagnose([0, 1], [[1, 0], [0, 1]], ("cat", "dog"), history=history)
-    assert TRENDS[trend] in to_lines(diagnosis)[4]
+    assert TRENDS[trend] in training_lines(diagnosis)[0]
 
 
 def test_a_rising_validation_loss_is_no_overfitting_where_the_training_loss_rises_too():

@@ -2,7 +2,6 @@
 
 from reports.diagnosis.files import read, write
 from reports.diagnosis.making import boundary_grid, diagnose
-from reports.diagnosis.tables import to_lines
 from reports.diagnosis.values import Diagnosis
 
-__all__ = ["Diagnosis", "boundary_grid", "diagnose", "read", "to_lines", "write"]
+__all__ = ["Diagnosis", "boundary_grid", "diagnose", "read", "write"]

@@ -1,4 +1,4 @@
-"""A diagnosis in words and tables of text, for terminals and pages alike."""
+"""A diagnosis in sentences and tables of text."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ TRENDS: dict[Trend, str] = {
     "overfit": "rose again after its lowest: the model overfits",
     "diverging": "diverges: the learning rate may be too high",
 }
-
-
-def to_lines(diagnosis: Diagnosis) -> list[str]:
-    """A diagnosis in a few lines: what it scores, where it fails, and what its confidence is worth."""
-    return [*score_lines(diagnosis), *training_lines(diagnosis)]
 
 
 def score_lines(diagnosis: Diagnosis) -> list[str]:

@@ -18,7 +18,7 @@ from search.datasets.idx import is_idx, read_idx
 from search.datasets.images import images
 from search.datasets.known import KNOWN, locate
 from search.datasets.npz import read_npz
-from search.datasets.splits import SearchSplits, hash_of, search_splits, test_split
+from search.datasets.splits import SearchSplits, search_splits, test_split
 from search.datasets.subset import subset
 from search.datasets.tables import read_csv
 from search.datasets.trees import ARCHIVES, open_tree
@@ -33,7 +33,6 @@ __all__ = [
     "Rescale",
     "SearchSplits",
     "Source",
-    "hash_of",
     "open_source",
     "search_splits",
     "test_split",

@@ -6,14 +6,12 @@ Example:
 """
 
 from spaces.keras_tuner.adapter import OptunaHyperParameters
-from spaces.keras_tuner.convert import own_name, to_hyperparameters, to_parameter, to_values
-from spaces.keras_tuner.discovery import Discovered, discover
+from spaces.keras_tuner.convert import to_hyperparameters, to_parameter, to_values
+from spaces.keras_tuner.discovery import discover
 
 __all__ = [
-    "Discovered",
     "OptunaHyperParameters",
     "discover",
-    "own_name",
     "to_hyperparameters",
     "to_parameter",
     "to_values",
