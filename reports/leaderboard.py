@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reports.errors import ReportError
 from reports.words import metric_of
 from spaces.parameters import Scalar
+from spaces.relations import base_name
 from studies.records import RetrainRecord, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _param_kinds(study: StudyRecord) -> dict[str, str]:
 
 
 def _base(name: str, declared: Mapping[str, Any]) -> str:
-    return name if name in declared else re.sub(r"_\d+$", "", name)
+    return name if name in declared else base_name(name)
 
 
 def _place(name: str, order: Mapping[str, int]) -> tuple[int, int, str]:

@@ -10,6 +10,7 @@ Law = tuple[str, str]
 """The path of a key below the parameters, and the law broken there."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_REPEAT = re.compile(r"_\d+$")
 _MOST_REPEATS = 1_000
 
 
@@ -38,6 +39,11 @@ def repeats(name: str, parameters: Mapping[str, Parameter]) -> list[str]:
         return [name]
     _, most = counts(parameters[repeat]) or (0, 0)
     return [f"{name}_{index}" for index in range(most)]
+
+
+def base_name(full: str) -> str:
+    """The parameter that a name would be a repeat of: "units" for "units_1"; other names as they are."""
+    return _REPEAT.sub("", full)
 
 
 def parents_first(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:

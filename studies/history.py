@@ -26,6 +26,7 @@ RETRAINED = "retrained"
 
 _COLUMNS = ("bracket", "epochs", "best_epoch", "weights", "seconds", "reason")
 _TEST_FACTS = ("n_test", "test_hash")  # known once the test split was opened
+_LONG_AGO = datetime.fromtimestamp(0)  # when a study without trials was made, for all that another program tells
 _LONGEST_SHOWN = 1000  # dashboards cut longer JSON; text they show in full
 _STATES: dict[TrialState, records.TrialState] = {
     TrialState.COMPLETE: "complete",
@@ -197,9 +198,6 @@ def study_record(
         trials=trial_records(trials, monitor, direction, attributes),
         retrained=tuple(RetrainRecord(**row) for row in unpacked(attributes.get(RETRAINED, []))),
     )
-
-
-_LONG_AGO = datetime.fromtimestamp(0)
 
 
 def _history(trial: FrozenTrial, monitor: str) -> dict[str, tuple[float, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from spaces.parameters import Scalar
+from spaces.relations import base_name
 from studies.absent import absent
 from studies.records import StudyRecord, TrialRecord
 
@@ -68,7 +68,7 @@ def varying_params(trials: Sequence[TrialRecord]) -> list[str]:
 def law_of(study: StudyRecord, param: str) -> Mapping[str, Any]:
     """What the space says of a parameter, be it one of several that repeat: "units" for "units_1"."""
     laws: Mapping[str, Mapping[str, Any]] = study.space.get("parameters") or {}
-    return laws.get(param) or laws.get(re.sub(r"_\d+$", "", param)) or {}
+    return laws.get(param) or laws.get(base_name(param)) or {}
 
 
 def _compared(study: StudyRecord) -> tuple[int | None, dict[int, float]]:

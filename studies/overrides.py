@@ -9,11 +9,7 @@ from typing import Any, NamedTuple
 from spaces import shown
 
 WHERE = "--set"
-_PATHS = {
-    ("data", "path"),
-    ("data", "source"),
-    ("space",),
-}  # relative to where the user stands, not to the file
+_PATHS = {("data", "path"), ("data", "source"), ("space",)}  # relative to where the user stands, not to the file
 
 
 class Override(NamedTuple):

@@ -20,6 +20,7 @@ from search.models.fitness import AUGMENTATION, check_rows
 from search.models.purpose import Purpose
 from spaces.errors import did_you_mean, shown, together
 from spaces.parameters import Params, Scalar
+from spaces.relations import base_name
 from spaces.space import Space, is_custom, is_hypermodel
 
 if TYPE_CHECKING:
@@ -226,5 +227,4 @@ def _built(name: str, params: Params, purpose: Purpose, scalars: Scalars) -> Any
 
 
 def _knows(family: Family, parameter: str) -> bool:
-    base = re.sub(r"_\d+$", "", parameter)
-    return parameter in family.repeated | family.single | TRAINING or base in family.repeated
+    return parameter in family.repeated | family.single | TRAINING or base_name(parameter) in family.repeated

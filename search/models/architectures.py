@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from spaces.parameters import Params
+from spaces.relations import base_name
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,7 @@ class Architecture:
         A layer without an activation stays so, unless it is given one by its own name.
         """
         kept = {
-            name: value
-            for name, value in self.params.items()
-            if value == "linear" or re.sub(r"_\d+$", "", name) not in params
+            name: value for name, value in self.params.items() if value == "linear" or base_name(name) not in params
         }
         return {**kept, **params}
 
