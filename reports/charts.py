@@ -27,7 +27,7 @@ from reports.canvas import (
 from reports.leaderboard import is_ranked, mean, metric_names, ranked, retrained_groups
 from reports.rungs import RungCount, rung_counts
 from reports.words import GAP_METRIC, counted, listed, shown, signed, spoken
-from studies.records import StudyRecord, TrialRecord
+from studies.records import StudyRecord, TrialRecord, sign_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -249,7 +249,7 @@ def _until(trial: TrialRecord) -> tuple[float, float]:
 
 def _best_so_far(study: StudyRecord, points: Sequence[tuple[Point, TrialRecord]]) -> list[Point]:
     steps: list[Point] = []
-    sign = 1 if study.direction == "maximize" else -1
+    sign = sign_of(study.direction)
     for (spent, value), trial in points:
         if trial.state == "complete" and (not steps or sign * value > sign * steps[-1][1]):
             steps.append((spent, value))

@@ -12,7 +12,7 @@ from reports.errors import ReportError
 from reports.words import metric_of
 from spaces.parameters import Scalar
 from spaces.relations import base_name
-from studies.records import RetrainRecord, StudyRecord, TrialRecord
+from studies.records import Direction, RetrainRecord, StudyRecord, TrialRecord, sign_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,9 +60,8 @@ def joint_leaderboard(studies: Sequence[StudyRecord], top: int | None = None, so
     """
     first = studies[0]
     _refuse_incomparable(studies)
-    sign = -1.0 if first.direction == "maximize" else 1.0
     placed = [(study, trial) for study in studies for trial in study.trials]
-    placed.sort(key=lambda pair: _standing(pair[1], sign))
+    placed.sort(key=lambda pair: _standing(pair[1], first.direction))
     rows = [{"study": s.name, **_trial_row(s, trial, place)} for place, (s, trial) in enumerate(placed, start=1)]
     rows += [{"study": s.name, **_retrained_row(s, group)} for s in studies for group in retrained_groups(s)]
     return _picked(_framed(first, rows, _common_columns(studies)), first, top, sort)
@@ -70,8 +69,7 @@ def joint_leaderboard(studies: Sequence[StudyRecord], top: int | None = None, so
 
 def ranked(study: StudyRecord) -> list[TrialRecord]:
     """All trials, best first: complete ones by value, others by the rung they reached and value, failed ones last."""
-    sign = -1.0 if study.direction == "maximize" else 1.0
-    return sorted(study.trials, key=lambda trial: _standing(trial, sign))
+    return sorted(study.trials, key=lambda trial: _standing(trial, study.direction))
 
 
 def usable(study: StudyRecord) -> list[TrialRecord]:
@@ -104,15 +102,17 @@ def metric_names(study: StudyRecord) -> tuple[str, str]:
     return metric, "accuracy" if metric == "loss" else "loss"
 
 
-def _standing(trial: TrialRecord, sign: float) -> tuple[int, int, float, int]:
+def _standing(trial: TrialRecord, direction: Direction) -> tuple[int, int, float, int]:
+    """What trials are sorted by, the best first."""
     if trial.state == "failed":
         return (3, 0, 0.0, trial.number)
     if not is_ranked(trial):
         return (2, 0, 0.0, trial.number)
     assert trial.value is not None
+    loss = -sign_of(direction) * trial.value
     if trial.state == "complete":
-        return (0, 0, sign * trial.value, trial.number)
-    return (1, -max([trial.epochs, *trial.rungs]), sign * trial.value, trial.number)
+        return (0, 0, loss, trial.number)
+    return (1, -max([trial.epochs, *trial.rungs]), loss, trial.number)
 
 
 def _refuse_incomparable(studies: Sequence[StudyRecord]) -> None:
@@ -272,7 +272,7 @@ def _metric_cells(study: StudyRecord, metrics: Mapping[str, float | None]) -> Ro
     cells: Row = {name: metrics.get(name) for name in names}
     train, validation = cells[f"train_{metric}"], cells[f"val_{metric}"]
     if train is not None and validation is not None:
-        cells["train_val_gap"] = (train - validation) * (1 if study.direction == "maximize" else -1)
+        cells["train_val_gap"] = (train - validation) * sign_of(study.direction)
     return cells
 
 

@@ -12,7 +12,7 @@ from reports.leaderboard import metric_names, retrained_groups, seeds_of, usable
 from reports.words import GAP_METRIC, SPLITS, counted, difference, is_share, listed, printable, scalar, shown, spoken
 from spaces import Space, validate
 from studies.grid import Grid, endless, key
-from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord, TrialState
+from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord, TrialState, sign_of
 
 STANDINGS: dict[TrialState, str] = {
     "complete": "trained to the end",
@@ -64,7 +64,7 @@ def _winner(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
 
 def _better_but_shorter(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     """A trial that looked better than the winner but was not trained as far."""
-    sign = 1.0 if study.direction == "maximize" else -1.0
+    sign = sign_of(study.direction)
     best = max(trials, key=lambda trial: sign * (trial.value or 0.0), default=None)
     if best is None or trials[0].state != "complete" or best.state == "complete":
         return ""

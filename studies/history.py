@@ -16,7 +16,7 @@ from typing import Any, cast
 from optuna.trial import FrozenTrial, TrialState
 
 from studies import records
-from studies.records import Direction, RetrainRecord, StudyRecord, TestScore, TrialRecord
+from studies.records import Direction, RetrainRecord, StudyRecord, TestScore, TrialRecord, sign_of
 
 PAUSED = "toprung:paused"
 HISTORY = "toprung:history"
@@ -223,7 +223,7 @@ def _reached(
 
 def _best(curve: Sequence[float], direction: Direction) -> tuple[float | None, int | None]:
     """The best finite value and the epoch, from 1, at which it was first reached."""
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = sign_of(direction)
     finite = [(sign * value, -epoch) for epoch, value in enumerate(curve, 1) if math.isfinite(value)]
     if not finite:
         return None, None

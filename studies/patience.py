@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from spaces import shown
-from studies.records import Direction, direction_of
+from studies.records import Direction, direction_of, sign_of
 from studies.schedule import Choices
 from studies.section import Count, Section
 
@@ -36,7 +36,7 @@ class _Waiting(Section):
 
     def _ends(self, history: History, least_gain: float = 0.0) -> Iterator[int]:
         """The epochs, from 1, at which patience ends; it begins anew after each."""
-        sign = 1 if self.direction == "minimize" else -1
+        sign = -sign_of(self.direction)
         best, waited = math.inf, 0
         for epoch, value in enumerate(history.get(self.monitor, ()), start=1):
             waited += 1

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from studies.errors import StudyError
 from studies.ladder import AHEAD, Ladder
-from studies.records import Direction, TrialRecord
+from studies.records import Direction, TrialRecord, sign_of
 from studies.rung import Key, Rung, places
 
 Verdict = Literal["promoted", "complete", "paused", "pruned", "failed"]
@@ -48,7 +48,7 @@ class Promotion:
     def __init__(self, ladder: Ladder, direction: Direction) -> None:
         self.closing = False
         self._ladder = ladder
-        self._sign = -1.0 if direction == "maximize" else 1.0
+        self._sign = -sign_of(direction)
         self._epochs = [ladder.rungs(bracket) for bracket in range(ladder.brackets)]
         self._rungs = [[Rung(ladder.reduction_factor) for _ in epochs[:-1]] for epochs in self._epochs]
         self._numbers: set[int] = set()  # every trial that was ever added
@@ -292,10 +292,10 @@ def _going_up(arrivals: int, ladder: Ladder, place: _Place, trials: int) -> int:
 
 
 def _competitors(rivals: Sequence[TrialRecord], direction: Direction, epochs: int) -> tuple[tuple[int, float], ...]:
-    sign = -1.0 if direction == "maximize" else 1.0
+    sign = sign_of(direction)
     arrived = [(record.number, record.rungs[epochs]) for record in rivals if epochs in record.rungs]
     finite = [(number, value) for number, value in arrived if math.isfinite(value)]
-    return tuple(sorted(finite, key=lambda one: (sign * one[1], one[0])))
+    return tuple(sorted(finite, key=lambda one: (-sign * one[1], one[0])))
 
 
 def _standing(trial: TrialRecord, epochs: int) -> Verdict:

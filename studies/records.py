@@ -21,6 +21,11 @@ def direction_of(monitor: str) -> Direction:
     return "minimize" if monitor == "val_loss" else "maximize"
 
 
+def sign_of(direction: Direction) -> int:
+    """What values are multiplied by so that the greatest is the best: 1, or -1 where less is better."""
+    return 1 if direction == "maximize" else -1
+
+
 @dataclass(frozen=True, slots=True)
 class TestScore:
     """What a trial's weights scored on the test split, opened once after the search.

@@ -28,7 +28,7 @@ from studies.grid import Grid, Key, endless, key
 from studies.ladder import Ladder
 from studies.plan import SamplerPlan
 from studies.quiet import quiet
-from studies.records import Direction, TrialRecord
+from studies.records import Direction, TrialRecord, sign_of
 from studies.spread import Spread
 from studies.thompson import MOST, Thompson
 
@@ -153,7 +153,7 @@ class Proposer:
     def _worth(self, records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, float]]:
         """What gp learns from: trials and their values at the top, more being better; a failure has the worst."""
         values = values_at_top(records, self._rungs)
-        sign = 1.0 if self._direction == "maximize" else -1.0
+        sign = sign_of(self._direction)
         worst = min((sign * value for value in values.values()), default=0.0)
         known = [record for record in records if record.number in values or record.state == "failed"]
         chosen = _chosen(known, values, self._direction, MOST)
