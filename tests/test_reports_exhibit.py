@@ -41,7 +41,7 @@ def begin(store):
 
 def add(opened, state, values, reason=None):
     """A trial with one value an epoch."""
-    number = opened.create({"units": 32}, UNITS, bracket=0)
+    (number,) = opened.commit([opened.creation({"units": 32}, UNITS, bracket=0)])
     best = max(values)
     record = TrialRecord(
         number,
@@ -58,7 +58,8 @@ def add(opened, state, values, reason=None):
     )
     reported = dict(enumerate(values, 1))
     value = None if state in ("failed", "running") else best
-    opened.write(number, reported, history.user_attributes(record), history.system_attributes(record), state, value)
+    attributes = history.user_attributes(record), history.system_attributes(record)
+    opened.commit([opened.writing(number, reported, *attributes, state, value)])
     return number
 
 

@@ -112,8 +112,18 @@ def three_epochs(number: int, state: str = "paused") -> TrialRecord:
     )  # fmt: skip
 
 
+def create(study, *what, **more) -> int:
+    (number,) = study.commit([study.creation(*what, **more)])
+    return number
+
+
+def change(study, *what, **more) -> None:
+    study.commit([study.writing(*what, **more)])
+
+
 def write(study, record: TrialRecord) -> None:
-    study.write(
+    change(
+        study,
         record.number,
         values=dict(enumerate(record.history["val_accuracy"], 1)),
         user=history.user_attributes(record),
@@ -133,7 +143,7 @@ def without_times(record: TrialRecord) -> TrialRecord:
 @pytest.mark.parametrize("state", ["running", "paused", "complete", "pruned", "failed"])
 def test_a_trial_reads_back_as_the_record_that_was_written(store, state):
     with begin(store) as study:
-        record = three_epochs(study.create(PARAMS, DISTRIBUTIONS, bracket=1), state)
+        record = three_epochs(create(study, PARAMS, DISTRIBUTIONS, bracket=1), state)
         write(study, record)
         assert [without_times(read) for read in study.records()] == [record]
         (read,) = store.load("digits").trials
@@ -145,7 +155,7 @@ def test_optuna_reads_what_was_written(store, optunas):
     """The contract with Optuna: its public functions see an ordinary study."""
     with begin(store) as study:
         for state in ("complete", "pruned", "failed", "paused"):
-            write(study, three_epochs(study.create(PARAMS, DISTRIBUTIONS, bracket=1), state))
+            write(study, three_epochs(create(study, PARAMS, DISTRIBUTIONS, bracket=1), state))
     loaded = optuna.load_study(study_name="digits", storage=optunas)
     trials = loaded.get_trials()
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
@@ -172,7 +182,7 @@ def test_optuna_reads_what_was_written(store, optunas):
 
 def test_optuna_itself_can_go_on_with_a_trial_that_is_paused(store, optunas):
     with begin(store) as study:
-        write(study, three_epochs(study.create(PARAMS, DISTRIBUTIONS)))
+        write(study, three_epochs(create(study, PARAMS, DISTRIBUTIONS)))
         loaded = optuna.load_study(study_name="digits", storage=optunas)
         loaded.get_trials()
         trial = optuna.trial.Trial(loaded, loaded.get_trials()[0]._trial_id)
@@ -186,8 +196,8 @@ def test_optunas_samplers_and_importances_work_on_the_store(store):
     with begin(store) as study:
         for number in range(12):
             params = {**PARAMS, "units": 32 + number, "learning_rate": 0.001 * (number + 1)}
-            study.create(params, DISTRIBUTIONS)
-            study.write(number, state="complete", value=number / 12)
+            create(study, params, DISTRIBUTIONS)
+            change(study, number, state="complete", value=number / 12)
     loaded = store.optuna("digits")
     assert "units" in optuna.importance.get_param_importances(loaded)
     assert loaded.ask().suggest_int("units", 32, 256, log=True) >= 32
@@ -195,19 +205,19 @@ def test_optunas_samplers_and_importances_work_on_the_store(store):
 
 def test_a_trial_that_pauses_and_goes_on_is_one_trial(store):
     with begin(store) as study:
-        number = study.create(PARAMS, DISTRIBUTIONS)
-        study.write(number, {1: 0.4}, state="paused")
+        number = create(study, PARAMS, DISTRIBUTIONS)
+        change(study, number, {1: 0.4}, state="paused")
         assert study.records()[0].state == "paused"
-        study.write(number, {2: 0.5}, state="running")
+        change(study, number, {2: 0.5}, state="running")
         assert study.records()[0].state == "running"
-        study.write(number, {3: 0.6}, state="complete", value=0.6)
+        change(study, number, {3: 0.6}, state="complete", value=0.6)
         (record,) = study.records()
     assert (record.state, record.history) == ("complete", {"val_accuracy": (0.4, 0.5, 0.6)})
 
 
 def test_writing_the_same_again_changes_nothing(store):
     with begin(store) as study:
-        record = three_epochs(study.create(PARAMS, DISTRIBUTIONS, bracket=1))
+        record = three_epochs(create(study, PARAMS, DISTRIBUTIONS, bracket=1))
         write(study, record)
         write(study, record)
         assert [without_times(read) for read in study.records()] == [record]
@@ -215,22 +225,22 @@ def test_writing_the_same_again_changes_nothing(store):
 
 def test_params_that_do_not_vary_are_kept_out_of_optunas_sight(store):
     with begin(store) as study:
-        study.create(PARAMS, DISTRIBUTIONS)
+        create(study, PARAMS, DISTRIBUTIONS)
         assert study.records()[0].params == PARAMS
     assert "batch_norm" not in store.optuna("digits").get_trials()[0].params
 
 
 def test_numbers_are_given_in_order(store):
     with begin(store) as study:
-        assert [study.create(PARAMS, DISTRIBUTIONS) for _ in range(3)] == [0, 1, 2]
+        assert [create(study, PARAMS, DISTRIBUTIONS) for _ in range(3)] == [0, 1, 2]
     with begin(store) as study:
-        assert study.create(PARAMS, DISTRIBUTIONS) == 3
+        assert create(study, PARAMS, DISTRIBUTIONS) == 3
 
 
 def test_values_that_are_not_finite_come_back(store):
     with begin(store) as study:
-        number = study.create({}, {})
-        study.write(number, {1: float("nan"), 2: float("inf"), 3: float("-inf")}, state="failed")
+        number = create(study, {}, {})
+        change(study, number, {1: float("nan"), 2: float("inf"), 3: float("-inf")}, state="failed")
         curve = study.records()[0].history["val_accuracy"]
     assert str(curve) == "(nan, inf, -inf)"
 
@@ -239,7 +249,7 @@ def test_the_study_knows_its_plan_its_scores_and_its_retrained_models(store):
     score = TestScore({"test_accuracy": 0.9}, gap=0.01, gap_se=0.002)
     again = RetrainRecord(0, "train", 9, 0, {"test_accuracy": 0.91})
     with begin(store) as study:
-        study.create(PARAMS, DISTRIBUTIONS)
+        create(study, PARAMS, DISTRIBUTIONS)
         study.set(history.test_attribute(0), score)
         study.set(history.RETRAINED, [again])
         study.set("state", "finished")
@@ -252,25 +262,25 @@ def test_the_study_knows_its_plan_its_scores_and_its_retrained_models(store):
 def test_reads_are_never_stale(store, url):
     with begin(store) as study, Store.open(url, create=False) as other:
         assert other.load("digits").trials == ()
-        number = study.create(PARAMS, DISTRIBUTIONS)
+        number = create(study, PARAMS, DISTRIBUTIONS)
         assert other.load("digits").trials[0].state == "running"
-        study.write(number, state="complete", value=0.5)
+        change(study, number, state="complete", value=0.5)
         assert other.load("digits").trials[0].state == "complete"
 
 
 def test_a_complete_trial_needs_a_finite_value(store):
     with begin(store) as study:
-        number = study.create(PARAMS, DISTRIBUTIONS)
+        number = create(study, PARAMS, DISTRIBUTIONS)
         for value in (None, float("nan"), float("inf")):
             with pytest.raises(ValueError, match="a complete trial has a finite value"):
-                study.write(number, state="complete", value=value)
+                change(study, number, state="complete", value=value)
 
 
 def test_either_all_of_a_change_is_stored_or_nothing(store):
     with begin(store) as study:
-        number = study.create(PARAMS, DISTRIBUTIONS)
+        number = create(study, PARAMS, DISTRIBUTIONS)
         with pytest.raises(TypeError):
-            study.write(number, {1: 0.5}, user={"epochs": 1, "bad": object()}, state="complete", value=0.5)
+            change(study, number, {1: 0.5}, user={"epochs": 1, "bad": object()}, state="complete", value=0.5)
         (record,) = study.records()
     assert (record.state, record.epochs, record.history) == ("running", 0, {})
 
@@ -295,7 +305,7 @@ def test_of_changes_that_are_committed_together_all_are_stored_or_none(store):
         changes = [study.creation(PARAMS, DISTRIBUTIONS), study.writing(7, {1: 0.5})]
         assert "has no trial 7" in str(refusal(study.commit, changes))
         assert study.records() == []
-        assert study.create(PARAMS, DISTRIBUTIONS) == 0
+        assert create(study, PARAMS, DISTRIBUTIONS) == 0
 
 
 def test_a_commit_that_is_tried_again_though_it_had_succeeded_changes_nothing(store):
@@ -321,7 +331,7 @@ def test_a_commit_that_is_tried_again_though_it_had_succeeded_changes_nothing(st
 def test_optunas_tools_see_the_trials_that_optuna_itself_reads(store, optunas):
     with begin(store) as study:
         for state in ("complete", "paused", "failed"):
-            write(study, three_epochs(study.create(PARAMS, DISTRIBUTIONS, bracket=1), state))
+            write(study, three_epochs(create(study, PARAMS, DISTRIBUTIONS, bracket=1), state))
     other = optuna.create_study(storage=optunas, study_name="other", direction="minimize")
     for value in (float("nan"), float("inf"), 0.5):
         trial = other.ask(DISTRIBUTIONS)
@@ -349,7 +359,7 @@ def test_a_second_process_is_told_who_runs_the_study(store, url):
 
 def test_two_studies_of_a_store_can_run_at_once(store, url):
     with begin(store, "one") as one, Store.open(url) as other, begin(other, "two") as two:
-        assert (one.create({}, {}), two.create({}, {})) == (0, 0)
+        assert (create(one, {}, {}), create(two, {}, {})) == (0, 0)
 
 
 def test_the_lock_goes_with_the_process_that_held_it(file_store, path):
@@ -444,7 +454,7 @@ def test_a_writer_that_is_killed_leaves_each_change_whole_or_out(path):
         "from test_studies_store import *\n"
         "study = begin(Store.open(sys.argv[1]))\n"
         "while True:\n"
-        "    record = three_epochs(study.create(PARAMS, DISTRIBUTIONS, 1), 'complete')\n"
+        "    record = three_epochs(create(study, PARAMS, DISTRIBUTIONS, 1), 'complete')\n"
         "    write(study, record)\n"
         "    print(record.number, flush=True)"
     )
@@ -478,7 +488,7 @@ def test_a_writer_waits_for_another_program_that_writes(file_store, path):
         other.execute("BEGIN EXCLUSIVE")
         timer = threading.Timer(0.4, other.close)
         timer.start()
-        assert study.create(PARAMS, DISTRIBUTIONS) == 0
+        assert create(study, PARAMS, DISTRIBUTIONS) == 0
         timer.join()
 
 
@@ -502,7 +512,7 @@ def test_a_store_opened_for_reading_only_lets_nobody_write(store, url):
     with Store.open(url, read_only=True) as reader:
         assert reader.names() == ("digits",)
         with begin(reader) as study:
-            assert refusal(study.create, PARAMS, DISTRIBUTIONS).exit_code == 3
+            assert refusal(create, study, PARAMS, DISTRIBUTIONS).exit_code == 3
         with pytest.raises(optuna.exceptions.StorageInternalError):
             reader.optuna("digits").set_user_attr("note", "changed")
     assert "note" not in store.optuna("digits").user_attrs
@@ -510,7 +520,7 @@ def test_a_store_opened_for_reading_only_lets_nobody_write(store, url):
 
 def test_the_store_says_nothing_on_the_terminal(store, capfd):
     with begin(store) as study:
-        write(study, three_epochs(study.create(PARAMS, DISTRIBUTIONS), "complete"))
+        write(study, three_epochs(create(study, PARAMS, DISTRIBUTIONS), "complete"))
     store.optuna("digits").get_trials()
     store.remove("digits")
     assert capfd.readouterr() == ("", "")
@@ -519,7 +529,7 @@ def test_the_store_says_nothing_on_the_terminal(store, capfd):
 @pytest.mark.slow
 def test_optunas_command_line_shows_the_store(file_store, path):
     with begin(file_store) as study:
-        write(study, three_epochs(study.create(PARAMS, DISTRIBUTIONS), "complete"))
+        write(study, three_epochs(create(study, PARAMS, DISTRIBUTIONS), "complete"))
     optuna_command = Path(sys.executable).with_name("optuna")
     arguments = ["--storage", sqlite_url(path), "best-trial", "--study-name", "digits", "-f", "json"]
     shown = subprocess.run([optuna_command, *arguments], capture_output=True, check=True, text=True).stdout
@@ -578,11 +588,11 @@ def test_a_study_of_another_program_can_be_read_but_not_run(store, optunas):
 
 def test_nothing_is_written_once_the_study_was_deleted(store, optunas):
     with begin(store) as study:
-        study.create(PARAMS, DISTRIBUTIONS)
+        create(study, PARAMS, DISTRIBUTIONS)
         optuna.delete_study(study_name="digits", storage=optunas)
         for action in (
-            lambda: study.create(PARAMS, DISTRIBUTIONS),
-            lambda: study.write(0, {1: 0.5}),
+            lambda: create(study, PARAMS, DISTRIBUTIONS),
+            lambda: change(study, 0, {1: 0.5}),
             lambda: study.set("a", 1),
             study.records,
         ):
@@ -593,13 +603,13 @@ def test_nothing_is_written_once_the_study_was_deleted(store, optunas):
 
 def test_nothing_is_written_into_a_later_study_of_the_same_name(store, optunas):
     with begin(store) as study:
-        study.create(PARAMS, DISTRIBUTIONS)
+        create(study, PARAMS, DISTRIBUTIONS)
         optuna.delete_study(study_name="digits", storage=optunas)
         new = optuna.create_study(study_name="digits", storage=optunas, direction="maximize")
         new.set_user_attr("uuid", "another")
         new.ask()
-        assert refusal(study.write, 0, {1: 0.5}, state="complete", value=0.5).exit_code == 3
-        assert refusal(study.create, PARAMS, DISTRIBUTIONS).exit_code == 3
+        assert refusal(change, study, 0, {1: 0.5}, state="complete", value=0.5).exit_code == 3
+        assert refusal(create, study, PARAMS, DISTRIBUTIONS).exit_code == 3
     (trial,) = new.get_trials()
     assert (trial.state, trial.intermediate_values) == (TrialState.RUNNING, {})
 
@@ -608,25 +618,25 @@ def test_nothing_is_written_once_the_study_was_renamed(store):
     with begin(store) as study:
         with store.storage.engine.begin() as connection:
             connection.execute(sqlalchemy.text("UPDATE studies SET study_name = 'other'"))
-        error = refusal(study.create, PARAMS, DISTRIBUTIONS)
+        error = refusal(create, study, PARAMS, DISTRIBUTIONS)
     assert (error.exit_code, 'renamed to "other"' in str(error)) == (3, True)
     assert store.load("other").trials == ()
 
 
 def test_a_trial_that_another_program_ended_is_left_alone(store):
     with begin(store) as study:
-        number = study.create(PARAMS, DISTRIBUTIONS)
+        number = create(study, PARAMS, DISTRIBUTIONS)
         store.optuna("digits").tell(number, 0.5)
-        error = refusal(study.write, number, {1: 0.9}, state="complete", value=0.9)
+        error = refusal(change, study, number, {1: 0.9}, state="complete", value=0.9)
         assert (error.exit_code, "trial 0 was ended by another program" in str(error)) == (3, True)
         assert study.records()[0].value == 0.5
-        assert "has no trial 7" in str(refusal(study.write, 7, {1: 0.9}))
+        assert "has no trial 7" in str(refusal(change, study, 7, {1: 0.9}))
 
 
 def test_a_removed_study_leaves_nothing_behind(store):
     begin(store, "kept").close()
     with begin(store) as study:
-        write(study, three_epochs(study.create(PARAMS, DISTRIBUTIONS, 1), "complete"))
+        write(study, three_epochs(create(study, PARAMS, DISTRIBUTIONS, 1), "complete"))
         assert refusal(store.remove, "digits").exit_code == 3
     store.remove("digits")
     assert store.names() == ("kept",)
@@ -689,7 +699,7 @@ def test_an_empty_file_is_refused_and_stays_empty(tmp_path):
 def test_a_damaged_file_is_refused_and_left_as_it_is(file_store, path, damage):
     with begin(file_store) as study:
         for number in range(30):
-            study.create(PARAMS, DISTRIBUTIONS)
+            create(study, PARAMS, DISTRIBUTIONS)
             write(study, three_epochs(number))
     file_store.close()
     content = bytearray(path.read_bytes())
@@ -769,25 +779,25 @@ def test_a_store_that_is_locked_too_long_is_an_error_of_one_line(file_store, pat
     with Store.open(sqlite_url(path)) as store, begin(store) as study:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
-        for action in (lambda: study.create({}, {}), store.names, lambda: Store.open(sqlite_url(path))):
+        for action in (lambda: create(study, {}, {}), store.names, lambda: Store.open(sqlite_url(path))):
             error = refusal(action)
             assert error.exit_code == 3
             assert "locked by another program" in str(error)
             assert "\n" not in str(error)
         other.close()
-        assert study.create({}, {}) == 0
+        assert create(study, {}, {}) == 0
 
 
 def test_a_full_disk_is_said_so_and_what_was_acknowledged_stays(file_store):
     with begin(file_store) as study:
-        study.create(PARAMS, DISTRIBUTIONS)
+        create(study, PARAMS, DISTRIBUTIONS)
         pages = file_store.storage.engine.connect()
         pages.exec_driver_sql(f"PRAGMA max_page_count={_pages(pages) + 1}")
         pages.close()  # back to the pool, which hands out this connection next
-        error = refusal(study.write, 0, system={"big": "x" * 200_000})
+        error = refusal(change, study, 0, system={"big": "x" * 200_000})
         assert (error.exit_code, "the disk is full" in str(error)) == (3, True)
         assert study.records()[0].state == "running"
-        study.write(0, {1: 0.5})
+        change(study, 0, {1: 0.5})
         assert study.records()[0].epochs == 1
 
 
@@ -807,7 +817,7 @@ def test_a_file_that_goes_away_in_use_is_noticed_and_not_made_again(file_store, 
         else:
             os.truncate(path, 0)
         before = path.read_bytes() if path.exists() else None
-        for action in (lambda: study.create({}, {}), lambda: study.set("a", 1), study.records, file_store.names):
+        for action in (lambda: create(study, {}, {}), lambda: study.set("a", 1), study.records, file_store.names):
             error = refusal(action)
             assert (error.exit_code, f"was {harm}" in str(error)) == (3, True)
         assert (path.read_bytes() if path.exists() else None) == before

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from postgres import PASSWORD
 from running import make_study, options, outcome, run
-from test_studies_store import DISTRIBUTIONS, PARAMS, begin, refusal
+from test_studies_store import DISTRIBUTIONS, PARAMS, begin, change, create, refusal
 
 from reports.dashboard import open_dashboard
 from search.boundary import run_verb
@@ -46,11 +46,11 @@ def restart(server, away_seconds=0.0):
 
 def test_a_change_and_a_question_wait_for_a_server_that_comes_back(server):
     with Store.open(server.url) as store, begin(store) as study:
-        assert study.create(PARAMS, DISTRIBUTIONS) == 0
+        assert create(study, PARAMS, DISTRIBUTIONS) == 0
         server.stop("immediate")
         timer = threading.Timer(0.3, server.start)
         timer.start()
-        study.write(0, {1: 0.5})
+        change(study, 0, {1: 0.5})
         timer.join()
         server.stop("immediate")
         timer = threading.Timer(0.3, server.start)
@@ -64,7 +64,7 @@ def test_a_study_is_still_locked_after_its_server_was_started_again(server):
     """The server forgets its locks; a change that finds a new connection at once must take its own again."""
     with Store.open(server.url) as store, begin(store) as study:
         restart(server)
-        study.create(PARAMS, DISTRIBUTIONS)
+        create(study, PARAMS, DISTRIBUTIONS)
         with Store.open(server.url) as other:
             error = refusal(begin, other)
         assert (error.exit_code, '"digits" is run by process' in str(error)) == (3, True)
@@ -75,7 +75,7 @@ def test_who_lost_the_lock_to_another_while_the_server_was_away_writes_nothing_m
     with Store.open(server.url) as store, begin(store) as study:
         restart(server)
         with Store.open(server.url) as other, begin(other) as theirs:
-            error = refusal(study.create, PARAMS, DISTRIBUTIONS)
+            error = refusal(create, study, PARAMS, DISTRIBUTIONS)
             assert (error.exit_code, 'took over the study "digits"' in str(error)) == (3, True)
             assert theirs.records() == []
 
@@ -85,7 +85,7 @@ def test_patience_with_a_server_that_stays_away_ends(server, monkeypatch):
     with Store.open(server.url) as store, begin(store) as study:
         server.stop("immediate")
         try:
-            for action in (lambda: study.create({}, {}), study.records, store.names, lambda: Store.open(server.url)):
+            for action in (lambda: create(study, {}, {}), study.records, store.names, lambda: Store.open(server.url)):
                 error = refusal(action)
                 assert error.exit_code == 3
                 assert "refused or cannot be reached" in str(error)

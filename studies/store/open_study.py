@@ -38,8 +38,8 @@ It is told whether this is another try, the first of which may have been committ
 class OpenStudy:
     """A study under this process's lock; made by `Store.begin`.
 
-    Each method that writes is one transaction, `commit` with whatever it is given, and writes nothing once the
-    study was deleted, renamed or made anew by another program.
+    `commit` makes changes in one transaction, and none once the study was deleted, renamed or made anew by another
+    program. Changes are a `creation`, a `writing` or a `setting`.
 
     Attributes:
         name: In the store.
@@ -53,35 +53,6 @@ class OpenStudy:
         self._lock = lock
         self._study_id = study_id
         self._trial_ids: dict[int, int] = {}
-
-    def create(self, params: Params, distributions: Mapping[str, BaseDistribution], bracket: int | None = None) -> int:
-        """Add a running trial; see `creation`.
-
-        Returns:
-            The number of the trial.
-
-        Raises:
-            StudyError: The store cannot be written, or the study is gone.
-        """
-        (number,) = self.commit([self.creation(params, distributions, bracket)])
-        return int(number)
-
-    def write(
-        self,
-        number: int,
-        values: Mapping[int, float] = MappingProxyType({}),
-        user: Mapping[str, Any] = MappingProxyType({}),
-        system: Mapping[str, Any] = MappingProxyType({}),
-        state: TrialState | None = None,
-        value: float | None = None,
-    ) -> None:
-        """Change a trial that has not ended: all of this, or nothing; see `writing`.
-
-        Raises:
-            ValueError: A complete trial without a finite value.
-            StudyError: The store cannot be written, the study is gone, or the trial has ended.
-        """
-        self.commit([self.writing(number, values, user, system, state, value)])
 
     def set(self, key: str, value: Any) -> None:
         """Set a user attribute of the study; long lists and dicts become JSON text.

@@ -88,10 +88,12 @@ class _Within:
 
 
 def _add(study: OpenStudy, loaded: LoadedStudy, record: TrialRecord) -> None:
-    number = study.create(record.params, distributions(loaded.space, record.params), record.bracket)
+    (number,) = study.commit(
+        [study.creation(record.params, distributions(loaded.space, record.params), record.bracket)]
+    )
     values = dict(enumerate(record.history[loaded.plan.objective.monitor], start=1))
     attributes = user_attributes(record), system_attributes(record)
-    study.write(number, values, *attributes, record.state, record.value)
+    study.commit([study.writing(number, values, *attributes, record.state, record.value)])
 
 
 def _record(number: int, loaded: LoadedStudy, rng: np.random.Generator) -> TrialRecord:
