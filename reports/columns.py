@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_FIRST = ("rank", "study", "trial", "state", "epochs", "val_", "test_", "gap")
+_FIRST = ("rank", "study", "trial", "state", "epochs", "val_spread", "gap")
 _LAST = ("val_rank", "test_rank", "best_epoch", "train_val_gap")
 
 
@@ -25,14 +25,15 @@ class Column:
         header: For people; words that may stand on lines of their own.
         cells: One a row, "" where there is nothing.
         is_number: Whether it stands to the right.
-        varies: Whether its rows differ.
+        priority: How soon a person wants to see it, 0 first: the scores that the study is about, then the parameters
+            that differ between trials.
     """
 
     name: str
     header: str
     cells: tuple[str, ...]
     is_number: bool
-    varies: bool
+    priority: int
 
 
 def readable(frame: pd.DataFrame) -> list[Column]:
@@ -47,15 +48,6 @@ def readable(frame: pd.DataFrame) -> list[Column]:
     return [column for column in columns if any(column.cells)]
 
 
-def priority(column: Column) -> int:
-    """How soon a person wants to see a column, 0 first: scores, then the parameters that differ between trials."""
-    if column.name in _LAST:
-        return 4
-    if column.name.startswith("params_"):
-        return 1 if column.varies else 3
-    return 0 if column.name.startswith(_FIRST) and not column.name.endswith("_loss") else 2
-
-
 def _column(frame: pd.DataFrame, name: str) -> Column:
     values = frame[name].astype(object)
     values = values.where(frame[name].notna(), None)
@@ -67,7 +59,15 @@ def _column(frame: pd.DataFrame, name: str) -> Column:
         write = _writer(name, metric)
         cells = tuple("" if value is None else write(value) for value in values)
     is_number = all(not isinstance(value, str | bool) for value in values)
-    return Column(name, _header(frame, name), cells, is_number, len(set(cells)) > 1)
+    return Column(name, _header(frame, name), cells, is_number, _priority(name, metric, len(set(cells)) > 1))
+
+
+def _priority(name: str, monitored: str, varies: bool) -> int:
+    if name in (*_FIRST, f"val_{monitored}", f"test_{monitored}"):
+        return 0
+    if name.startswith("params_"):
+        return 1 if varies else 3
+    return 4 if name in _LAST else 2
 
 
 def _writer(name: str, monitored: str) -> Callable[[Any], str]:

@@ -14,7 +14,7 @@ from studies.records import StudyRecord, TrialRecord
 
 TOP = 10
 MOST_FAILED = 50
-LEFT_OUT = ("state", "val_rank", "test_rank", "best_epoch", "train_val_gap", "val_loss", "test_loss")
+MOST_PRIORITY = 1  # scores and the parameters that differ: more columns than that break the cells of the page
 
 
 def study_note(study: StudyRecord) -> str:
@@ -33,7 +33,7 @@ def trial_notes(study: StudyRecord) -> dict[int, str]:
 
 def _board(study: StudyRecord) -> str:
     frame = leaderboard(study, top=TOP)
-    columns = [column for column in readable(frame) if column.name not in LEFT_OUT]
+    columns = [column for column in readable(frame) if column.priority <= MOST_PRIORITY and column.name != "state"]
     rows = list(zip(*(column.cells for column in columns), strict=True))
     if not rows:
         return ""

@@ -6,11 +6,12 @@ import base64
 import json
 from collections.abc import Mapping
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports.canvas import Chart
-from reports.columns import priority, readable
+from reports.columns import readable
 from reports.contents import Contents, contents
 from reports.files import replace
 from reports.sections import Section
@@ -66,7 +67,7 @@ def _versions(path: Path) -> Mapping[str, str] | None:
 
 
 def _board(frame: pd.DataFrame) -> Mapping[str, Any]:
-    columns = sorted(readable(frame), key=priority)
+    columns = sorted(readable(frame), key=attrgetter("priority"))
     cells = zip(*(column.cells for column in columns), strict=True)
     return {"columns": columns, "rows": list(zip(frame["state"], cells, strict=True))}
 

@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import math
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.columns import Column, priority, readable
+from reports.columns import Column, readable
 from reports.errors import ReportError
 from reports.files import replace
 from reports.markdown import table
@@ -66,7 +67,7 @@ def to_parquet(frame: pd.DataFrame, path: Path) -> None:
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """A leaderboard as a table in Markdown: every column that holds anything, what tells most first."""
-    columns = sorted(readable(frame), key=priority)
+    columns = sorted(readable(frame), key=attrgetter("priority"))
     rows = zip(*(column.cells for column in columns), strict=True)
     text = [not column.is_number for column in columns]
     return table([column.header for column in columns], rows, names=text) + "\n"
@@ -168,7 +169,7 @@ def _padded(column: Column) -> list[str]:
 
 def _fitting(columns: list[Column], width: int) -> list[Column]:
     kept: list[Column] = []
-    for column in sorted(columns, key=priority):
+    for column in sorted(columns, key=attrgetter("priority")):
         width -= _width(column) + (GUTTER if kept else 0)
         if width < 0:
             break

@@ -13,6 +13,7 @@ from rich.console import Console
 from reports.columns import readable
 from reports.errors import ReportError
 from reports.leaderboard import leaderboard
+from reports.notes import study_note
 from reports.tables import FORMULA_STARTS, print_table, to_csv, to_json, to_text
 
 
@@ -160,3 +161,13 @@ def test_a_pipe_gets_plain_text_with_every_column_that_holds_anything():
     assert console.file.getvalue() == to_text(board())
     assert "train_accuracy" not in to_text(board())
     assert "params_units" in to_text(board())
+
+
+def test_what_the_study_monitors_is_shown_before_its_parameters_wherever_there_is_little_room():
+    for metric, value, shown in (("loss", 0.2134, "0.2134"), ("accuracy", 0.94, "94.00%")):
+        trial = record(0, value=value, val_loss=0.2134, val_accuracy=0.94, test_loss=0.25, params={"units": 64})
+        frame = leaderboard(study([trial], monitor=f"val_{metric}"))
+        order = [column.name for column in sorted(readable(frame), key=lambda column: column.priority)]
+        assert order.index(f"val_{metric}") < order.index("params_units")
+        assert shown in on_a_terminal(frame, 45)
+        assert shown in study_note(study([trial], monitor=f"val_{metric}")).partition("### The best")[2]
