@@ -176,7 +176,7 @@ def gaps(study: StudyRecord) -> Chart | None:
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
     axes.invert_yaxis()
     what = f"validation minus test, points of {GAP_METRIC}"
-    axes.set_xlabel(f"{what} ± standard error (right of 0: test is worse)")
+    axes.set_xlabel(f"{what} ± standard error\n(right of 0: test is worse)")
     words = "; ".join(f"{name} {signed(GAP_METRIC, gap, error)}" for name, gap, error in rows)
     return Chart("Gaps between validation and test", figure, f"{what.capitalize()}: {words}.")
 

@@ -132,9 +132,11 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
         _draw_slice(axes, trials, one, plots[0].get_ylim())
     for axes in plots[len(drawn) :]:
         axes.set_axis_off()
+    note = "the darker, the longer trained"
     if worse := beyond(plots[0], values):
         edge, side = ("lower", "below") if maximize else ("upper", "above")
-        figure.supxlabel(f"at the {edge} edge: {counted(worse, 'trial')} {side} it", fontsize="small", color=GREY)
+        note += f"; at the {edge} edge: {counted(worse, 'trial')} {side} it"
+    figure.supxlabel(note, fontsize="small", color=GREY)
     for place, axes in enumerate(plots):
         axes.set_ylabel(spoken(metric) if place % columns == 0 else "")
     left_out = len(scales) - len(drawn)

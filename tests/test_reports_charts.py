@@ -49,6 +49,23 @@ def test_a_study_has_four_charts_and_each_says_in_words_what_it_shows():
     assert "trial 0 +5.00 ±1.20; trial 0 retrained +1.00 ±1.20" in words
 
 
+def test_no_axis_label_of_a_chart_is_cut_off():
+    params = [{"units": 2**i, "rate": 0.1 / 2**i} for i in range(5)]
+    trials = [curve(i, test_accuracy=0.85, params=own) for i, own in enumerate(params)]
+    told = study(trials, [retrained(4, test_accuracy=0.86, gap=0.01)])
+    for chart in [*charts(told), *parameter_section(told).charts]:
+        chart.figure.draw_without_rendering()
+        for axes in chart.figure.axes:
+            box = axes.xaxis.label.get_window_extent()
+            assert box.x0 >= 0, chart.title
+            assert box.x1 <= chart.figure.bbox.width, chart.title
+
+
+def test_slices_say_what_a_dark_point_is():
+    slices = parameter_section(study([curve(i, params={"units": i}) for i in range(3)])).charts[-1]
+    assert slices.figure.get_supxlabel() == "the darker, the longer trained"
+
+
 def test_a_chart_is_well_formed_svg_without_script_and_the_same_each_time():
     for chart in charts(few()):
         svg = chart.svg()

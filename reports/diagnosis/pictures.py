@@ -53,7 +53,8 @@ def first_weights(diagnosis: Diagnosis) -> Chart | None:
     first = diagnosis.first_weights
     if first is None:
         return None
-    figure, axes = _tiled(first.images)
+    width = 5.0 if first.images.ndim == 3 else 5.8  # a scale of colours stands beside grey ones
+    figure, axes = _tiled(first.images, width)
     if first.images.ndim == 3:
         figure.colorbar(axes.images[0], ax=axes, shrink=0.6, label="weight")
     return Chart("Weights of the first layer", figure, _weight_words(first), detailed=True)
@@ -70,7 +71,7 @@ def feature_maps(diagnosis: Diagnosis) -> Chart | None:
     low, high = _range(diagnosis)
     kernels = first.images[:MOST_MAPS]
     maps = convolved(_pixels(right[0], low, high), kernels)
-    figure, _ = _tiled(maps)
+    figure, _ = _tiled(maps, width=5.8)
     row = int(diagnosis.right.rows[0])
     form = " x ".join(map(str, maps.shape[1:]))
     text = f"Test example {row}, {_words(diagnosis, row)}, by {len(maps)} kernels of {printable(first.layer)}"
@@ -118,15 +119,16 @@ def _samples(diagnosis: Diagnosis, samples: Samples, title: str, captions: Seque
     return Chart(title, figure, f"{len(samples.rows)} test examples: {told}.", detailed=True)
 
 
-def _tiled(images: NDArray[Any]) -> tuple[Figure, Axes]:
+def _tiled(images: NDArray[Any], width: float) -> tuple[Figure, Axes]:
     """Pictures of numbers about 0 side by side on one scale, which has 0 in its middle.
 
     Args:
         images: Shape (k, height, width), or with 3 channels at the end.
+        width: Of all of them, in inches.
     """
     columns = min(WEIGHT_COLUMNS, len(images))
     lines = math.ceil(len(images) / columns)
-    figure, axes = picture_frame(height=0.4 + 5.4 / columns * lines)
+    figure, axes = picture_frame(height=0.2 + width / columns * lines)
     limit = float(np.abs(images).max()) or 1.0
     for place, image in enumerate(images):
         drawn = 0.5 + image / (2 * limit) if image.ndim == 3 else image
