@@ -93,8 +93,8 @@ def contents(
 
 def _facts(study: StudyRecord) -> str:
     trials = counted(len(study.trials), "trial")
-    state = "finished" if study.state == "finished" else "still searching"
-    return f"{trials} by {study.monitor}, begun {study.created:%Y-%m-%d %H:%M}, {state}"
+    state = "finished" if study.state == "finished" else "not finished"
+    return f"{trials} by {study.monitor}, begun {study.created:%Y-%m-%d %H:%M %Z}, {state}"
 
 
 def _board_note(study: StudyRecord) -> str:

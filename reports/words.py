@@ -34,7 +34,7 @@ def shown(metric: str, value: float | None) -> str:
 
 def difference(metric: str, value: float) -> str:
     """The size of a difference between two values of the metric, without a sign: "1.11 points"."""
-    return f"{abs(value) * 100:.2f} points" if is_share(metric) else shown(metric, abs(value))
+    return f"{abs(value) * 100:.2f} points" if is_share(metric) else f"{abs(value):#.3g}".rstrip(".")
 
 
 def signed(metric: str, value: float | None, error: float | None = None) -> str:

@@ -177,3 +177,9 @@ def test_the_two_files_of_a_report_are_the_study_again(tmp_path, name):
 def test_a_report_does_not_tell_whose_folder_the_study_lay_in():
     told = study([record(0, val_accuracy=0.9)], data={"hash": "x", "base": "/home/me"})
     assert "/home/me" not in page(contents(told))
+
+
+def test_the_head_of_the_page_says_when_the_study_began_and_whether_it_ended():
+    told = page(contents(study([record(0), record(1)])))
+    assert "2 trials by val_accuracy, begun 2026-03-01 12:00 UTC, finished" in told
+    assert "UTC, not finished" in page(contents(study([record(0)], state="searching")))

@@ -156,5 +156,5 @@ def test_the_epochs_spent_are_held_against_full_training_of_all():
 def test_a_loss_is_told_without_percent_and_without_an_error_it_does_not_have():
     said = text([record(0, value=0.2134), record(1, value=0.3)], monitor="val_loss")
     assert "0.2134 validation loss" in said
-    assert "It leads trial 1 by 0.08660." in said
+    assert "It leads trial 1 by 0.0866." in said
     assert "%" not in said.splitlines()[0]
