@@ -99,8 +99,9 @@ def _facts(study: StudyRecord) -> str:
 
 def _board_note(study: StudyRecord) -> str:
     note = (
-        "Ranked by validation within the highest fidelity; test numbers never choose. "
-        "The gap is validation minus test in accuracy, above 0 when test is worse, ± its standard error."
+        "Trials that were trained to the end come first, then those that came furthest, each by validation; test "
+        "numbers never choose. The gap is validation minus test in accuracy, above 0 when test is worse, ± its "
+        "standard error."
     )
     if len(study.trials) <= MOST_ROWS:
         return note

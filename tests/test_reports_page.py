@@ -183,3 +183,11 @@ def test_the_head_of_the_page_says_when_the_study_began_and_whether_it_ended():
     told = page(contents(study([record(0), record(1)])))
     assert "2 trials by val_accuracy, begun 2026-03-01 12:00 UTC, finished" in told
     assert "UTC, not finished" in page(contents(study([record(0)], state="searching")))
+
+
+def test_every_colour_of_the_page_has_another_one_for_dark_screens():
+    style = page(contents(study())).partition("<style>")[2].partition("</style>")[0]
+    light, dark = (re.findall(r"--(\w+): #", block) for block in re.findall(r":root {(.*?)}", style, re.DOTALL))
+    assert light == dark
+    others = [line for line in style.splitlines() if "#" in line and "--" not in line]
+    assert [line.split("{")[0].strip() for line in others] == ["figure img"]
