@@ -201,16 +201,18 @@ def make_display(console: Console, *, quiet: bool, as_json: bool) -> Silent:
     return LiveDisplay(console) if console.is_terminal else PlainLines(console)
 
 
-def _headline(state: RunState) -> Table:
+def _headline(state: RunState) -> RenderableType:
+    """Two lines while it searches, which fit 60 characters; else one."""
     line = Table.grid(padding=(0, 1))
-    if state.phase == "search" and state.trials_total:
-        spent = state.known_epochs + state.epochs
-        done = min(1.0, spent / state.expected_epochs) if state.expected_epochs else 0.0
-        bar = ProgressBar(total=1.0, completed=done, width=24)
-        line.add_row(Text(state.name, style="bold"), bar, *_progress(state))
-    else:
+    if state.phase != "search" or not state.trials_total:
         line.add_row(Text(state.name, style="bold"), _PHASES.get(state.phase, state.phase), _best(state))
-    return line
+        return line
+    spent = state.known_epochs + state.epochs
+    done = min(1.0, spent / state.expected_epochs) if state.expected_epochs else 0.0
+    trials, epochs, *others = _progress(state)
+    bar = ProgressBar(total=1.0, completed=done, width=24)
+    line.add_row(Text(state.name, style="bold"), bar, f"{trials}, {epochs}")
+    return Group(line, Text(f"  {', '.join(others)}")) if others else line
 
 
 def _worker_row(slot: int, worker: WorkerLine) -> list[RenderableType]:
@@ -268,9 +270,12 @@ def _line(kind: str, fields: dict[str, Any], state: RunState) -> str | None:
 
 
 def _study_line(fields: dict[str, Any]) -> str:
-    begin = f"{fields['name']}: up to {fields['trials_total']} trials on {fields['where']}"
-    known = len(fields["trials"])
-    return f"{begin}, going on from {known} trials and {_epochs(fields['known_epochs'])}" if known else begin
+    known, total = len(fields["trials"]), fields["trials_total"]
+    there = f"{known} trials and {_epochs(fields['known_epochs'])}"
+    if known == total:
+        return f"{fields['name']}: no new trials, for there are {there}; {fields['where']}"
+    begin = f"{fields['name']}: up to {total} trials on {fields['where']}"
+    return f"{begin}, going on from {there}" if known else begin
 
 
 def _epochs(count: int) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from reports.leaderboard import usable
+from reports.words import counted
 from search.display import duration
 from studies.records import StudyRecord
 from studies.store import Store
@@ -56,27 +58,27 @@ def standings(store: Store, name: str | None) -> list[dict[str, Any]]:
 
 
 def standings_text(found: Sequence[dict[str, Any]]) -> RenderableType:
-    """A table for a person, with a line for each worker that is busy."""
+    """A few lines a study for a person, with one for each worker that is busy; they fit narrow terminals."""
     if not found:
         return "no studies yet; begin with: toprung run digits"
-    table = Table()
-    for column in ("study", "state", "trials", "epochs", "best", "time"):
-        table.add_column(column, justify="right" if column in ("epochs", "time") else "left")
+    grid = Table.grid("name", "lines", padding=(0, 2, 0, 0))
     for one in found:
-        time = "" if one["seconds"] is None else duration(one["seconds"])
-        table.add_row(one["name"], one["state"], _trials(one), str(one["epochs"]), _best(one), time)
-    workers = [f"{one['name']}: {line}" for one in found for line in one["workers"]]
-    return Group(table, *workers)
+        lines = [f"{one['state']}, {_trials(one)}", _spent(one), *one["workers"]]
+        grid.add_row(Text(one["name"], style="bold"), "\n".join(lines))
+    return grid
 
 
 def _trials(one: dict[str, Any]) -> str:
-    counts = [f"{count} {state}" for state, count in one["trials"].items() if count]
-    budget = "" if one["budget"] is None else f" of {one['budget']}"
-    return f"{sum(one['trials'].values())}{budget}: {', '.join(counts) or 'none yet'}"
+    total, budget = sum(one["trials"].values()), one["budget"]
+    trials = counted(total, "trial") if budget is None or budget < total else f"{total} of {counted(budget, 'trial')}"
+    counts = ", ".join(f"{count} {state}" for state, count in one["trials"].items() if count)
+    return f"{trials}{counts and ': '}{counts}"
 
 
-def _best(one: dict[str, Any]) -> str:
-    return "" if one["best"] is None else f"{one['best']:.4f} {one['monitor']} (trial {one['best_trial']})"
+def _spent(one: dict[str, Any]) -> str:
+    time = "" if one["seconds"] is None else f" in {duration(one['seconds'])}"
+    best = "" if one["best"] is None else f"; best {one['monitor']} {one['best']:.4f} (trial {one['best_trial']})"
+    return f"{counted(one['epochs'], 'epoch')}{time}{best}"
 
 
 def _age(moment: str) -> float:

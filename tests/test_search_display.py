@@ -101,6 +101,35 @@ def test_the_live_display_has_a_bar_a_line_a_worker_and_the_best():
         assert part in text
 
 
+def test_the_live_display_fits_sixty_characters_without_breaking_a_line():
+    display = LiveDisplay(shown := console(force_terminal=True, color_system=None))
+    shown.width = 60
+    tell(display)
+    display("trial", worker=0, trial=2, epoch=1, to_epoch=9, params={})
+    for epoch in range(2, 8):
+        display("epoch", worker=0, trial=2, epoch=epoch, value=0.9, best=0.9)
+    before = len(shown.file.getvalue())
+    shown.print(display._render())
+    first, second, worker = shown.file.getvalue()[before:].splitlines()
+    assert first.rstrip().endswith("2 of 60 trials, 7 epochs")
+    assert second.startswith("  best 0.9312 (trial 0), about ")
+    assert worker.rstrip().endswith("epoch 7/9 0.9000")
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (0, "digits: up to 60 trials on 1 worker"),
+        (7, "digits: up to 60 trials on 1 worker, going on from 7 trials and 81 epochs"),
+        (60, "digits: no new trials, for there are 60 trials and 81 epochs; 1 worker"),
+    ],
+)
+def test_a_run_says_what_is_there_and_whether_more_trials_come(known, said):
+    display = PlainLines(shown := console())
+    display("study", **STUDY | {"trials": [*range(known)], "known_epochs": 81, "where": "1 worker"})
+    assert shown.file.getvalue() == f"{said}\n"
+
+
 def test_json_lines_are_objects_and_nan_is_null():
     stream = io.StringIO()
     tell(display := JsonLines(stream))
