@@ -6,9 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 
-from reports.words import counted, scalar
+from reports.words import counted, listed, scalar
+from search.output import thin_table
 from spaces import validate
 from studies.plan import Hyperband
 from studies.promotion import explain
@@ -48,7 +50,7 @@ def explanation_text(found: dict[str, Any]) -> RenderableType:
     epochs = counted(found["epochs"], "epoch")
     head = f"trial {found['trial']} of {found['study']}: {found['state']} after {epochs}{value}{bracket}"
     params = ", ".join(f"{name} = {scalar(value)}" for name, value in found["params"].items())
-    lines: list[RenderableType] = [head, f"  {params}"]
+    lines: list[RenderableType] = [head, Padding(params, (0, 0, 0, 2))]
     if found["reason"]:
         lines.append(f"  {found['reason']}")
     if found["mode"] == "stop":
@@ -56,17 +58,28 @@ def explanation_text(found: dict[str, Any]) -> RenderableType:
         return Group(*lines)
     if not found["rungs"]:
         return Group(*lines, "  it has reached no rung")
+    return Group(*lines, _rungs_table(found["rungs"]), *_despite_its_rank(found), *_advice(found["rungs"][-1]))
+
+
+def _despite_its_rank(found: dict[str, Any]) -> list[str]:
     if found["trial"] == 0 and found["mode"] == "promote":
-        advice = ["  the first trial of a study goes on to its third rung whatever its rank"]
-    else:
-        advice = []
-    return Group(*lines, _rungs_table(found["rungs"]), *advice, *_advice(found["rungs"][-1]))
+        return ["  the first trial of a study goes on to its third rung whatever its rank"]
+    overtaken = listed([str(rung["epochs"]) for rung in found["rungs"] if _was_overtaken(rung)] or [""])
+    told = f"  ranks count all that ever arrived: it went on from rung {overtaken} before better ones came"
+    return [told] if overtaken else []
+
+
+def _was_overtaken(rung: dict[str, Any]) -> bool:
+    """Whether better ones arrived after it went on; ranks and cut-offs are those of all that arrived."""
+    values = [value for _, value in rung["competitors"]]
+    if rung["verdict"] != "promoted" or rung["cutoff"] not in values or rung["rank"] is None:
+        return False
+    return bool(rung["rank"] > len(values) - values[::-1].index(rung["cutoff"]))
 
 
 def _rungs_table(rungs: list[dict[str, Any]]) -> Table:
-    table = Table()
-    for column in ("rung", "value", "rank", "cut-off", "best competitors", "verdict"):
-        table.add_column(column, justify="left" if column in ("best competitors", "verdict") else "right")
+    texts = ("best competitors", "verdict")
+    table = thin_table("rung", "value", "rank", "cut-off", *texts, texts=texts)
     for rung in rungs:
         others = [f"{value:.4f} (trial {number})" for number, value in rung["competitors"][:_SHOWN_COMPETITORS]]
         table.add_row(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
+from reports.words import counted
 from search.blobs import FolderBlobs
 from search.datasets import open_source, search_splits
 from search.devices import Slot, available_cores, find_slots, visible_gpus
@@ -19,6 +19,7 @@ from search.errors import SearchError
 from search.messages import Task, TrainJob
 from search.models.fitness import check_study
 from search.open_run import Options, publish, start_pool, workload
+from search.output import thin_table
 from search.recipe import make_recipe
 from search.seeds import derive
 from studies.files import trial_folder
@@ -51,9 +52,8 @@ def forecast_study(loaded: LoadedStudy, options: Options, *, probe: bool) -> dic
 
 def forecast_text(found: dict[str, Any]) -> RenderableType:
     """The forecast for a person."""
-    table = Table(title=f"{found['study']}: {found['trials']} trials", title_justify="left")
-    for column in ("bracket", "rungs (epochs)", "trials", "expected at each rung", "epochs", "at worst"):
-        table.add_column(column, justify="left" if "rung" in column else "right")
+    texts = ("rungs (epochs)", "expected at each rung")
+    table = thin_table("bracket", texts[0], "trials", texts[1], "epochs", "at worst", texts=texts)
     for bracket in found["brackets"]:
         table.add_row(
             str(bracket["bracket"]),
@@ -63,7 +63,7 @@ def forecast_text(found: dict[str, Any]) -> RenderableType:
             f"{bracket['expected_epochs']:.0f}",
             str(bracket["worst_epochs"]),
         )
-    return Group(table, *_sentences(found))
+    return Group(f"{found['study']}: {counted(found['trials'], 'trial')}", "", table, *_sentences(found))
 
 
 def _sentences(found: dict[str, Any]) -> list[str]:

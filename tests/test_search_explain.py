@@ -28,3 +28,13 @@ def test_of_equal_values_the_lower_number_is_said_to_go_first():
 def test_where_optunas_pruner_was_the_judge_no_rung_of_ours_is_told():
     assert explained(PRUNED, 2, "stop")["rungs"] == []
     assert len(explained(PRUNED, 2)["rungs"]) == 1
+
+
+def test_a_trial_that_went_on_before_better_ones_came_is_not_said_to_be_among_the_best_today():
+    first = record(0, "complete", 27, val_accuracy=0.9, bracket=0)
+    early = record(1, "pruned", 3, value=0.7, rungs={1: 0.6, 3: 0.7}, bracket=0)
+    late = [record(number, "pruned", 1, val_accuracy=0.8, bracket=0) for number in range(2, 9)]
+    assert "it went on from rung 1 before better ones came" in text(explained([first, early, *late], 1))
+    assert "before better ones came" not in text(explained([first, early, *late], 0))
+    worse = [record(number, "pruned", 1, val_accuracy=0.5, bracket=0) for number in range(2, 9)]
+    assert "before better ones came" not in text(explained([first, early, *worse], 1))
