@@ -40,7 +40,7 @@ def summary(study: StudyRecord) -> list[str]:
     trials = usable(study)
     sentences = [_winner(study, trials), _better_but_shorter(study, trials), compared(study)]
     sentences += [_exhausted(study), _lead(study, trials), _test(study, trials), _picked_by_test(study, trials)]
-    sentences += [_retrained(study, group) for group in retrained_groups(study)]
+    sentences += retrained_scores(study)
     return [sentence for sentence in [*sentences, _spent(study)] if sentence]
 
 
@@ -197,6 +197,11 @@ def _gap(metric: str, searched: float | None, test: TestScore) -> str:
         return text
     relation = "more than" if abs(gap) > error else "within"
     return f"{text}, {relation} the standard error of {difference(GAP_METRIC, error)}"
+
+
+def retrained_scores(study: StudyRecord) -> list[str]:
+    """A sentence for each row of the leaderboard that was retrained: how often, on which data, and how it scores."""
+    return [sentence for group in retrained_groups(study) if (sentence := _retrained(study, group))]
 
 
 def _retrained(study: StudyRecord, group: Sequence[RetrainRecord]) -> str:

@@ -146,7 +146,7 @@ def leaderboard(
     from reports.exports import export
     from reports.leaderboard import joint_leaderboard
     from reports.leaderboard import leaderboard as make_leaderboard
-    from reports.summary import compared
+    from reports.summary import compared, retrained_scores
     from reports.tables import print_table, to_json, to_markdown
 
     with open_store(out, store) as opened:
@@ -162,7 +162,8 @@ def leaderboard(
         print_table(table, console)
         for study in studies:
             begin = f"{study.name}: " if len(studies) > 1 else ""
-            console.print(begin + compared(study), highlight=False, soft_wrap=not console.is_terminal)
+            for sentence in (compared(study), *retrained_scores(study)):
+                console.print(begin + sentence, highlight=False, soft_wrap=not console.is_terminal)
 
 
 @app.command(epilog="Example: toprung retrain digits --top 3 --seeds 5 --data train")

@@ -199,7 +199,8 @@ def test_the_leaderboard_comes_as_csv_json_and_text(finished, tmp_path):
     assert [row["trial"] for row in rows[:3]] == list(table["trial"][:3])
     said = toprung("leaderboard", "tiny", "--sort", "-seconds", cwd=finished).stdout
     assert "retrained" in said
-    assert said.splitlines()[-1].startswith("12 configurations were compared: ")
+    assert said.splitlines()[-2].startswith("12 configurations were compared: ")
+    assert said.splitlines()[-1].startswith("Retrained")
 
 
 def test_the_leaderboard_goes_into_files_and_pages(finished, tmp_path):
