@@ -119,7 +119,7 @@ def test_the_loss_and_the_accuracy_of_batches_are_keras_s(loss, weighted):
     assert found[1].keys() == {"loss", "accuracy"}
 
 
-@pytest.mark.parametrize("activation", [None, "tanh"])
+@pytest.mark.parametrize("activation", [None, "tanh", "silu"])
 def test_a_dense_layer_in_a_kernel_is_keras_s(activation):
     models = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation)]) for _ in range(2)]
     for model in models:

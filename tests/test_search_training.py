@@ -1,5 +1,6 @@
 """Training as a worker does it, with real Keras; the tests run under TensorFlow and under JAX."""
 
+import gc
 import tempfile
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from trainers import PARAMS, ROWS, assert_equal, job_events, kept, make_blobs, make_trainer, train
 
-from search import training
+from search import machines, training
 from search.blobs import FolderBlobs
 from search.checkpoints import Checkpoints
 from search.errors import SearchError
@@ -420,6 +421,21 @@ def test_xla_gives_the_same_trial(blobs):
     assert_equal(
         train(make_trainer(blobs), 2, params | {"jit_compile": True}), train(make_trainer(blobs), 2, params, trial=1)
     )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX has no graphs")
+def test_a_program_that_gave_way_to_others_leaves_no_graph_behind(trainer, monkeypatch):
+    def graphs():
+        gc.collect()
+        return sum(type(one).__name__ == "FuncGraph" for one in gc.get_objects())
+
+    monkeypatch.setattr(machines, "_KEPT", 1)
+    kept = []
+    for layers in (1, 2, 1, 2):
+        params = PARAMS | {"layers": layers, "l2": 1e-4, "activation": "silu"}
+        train(trainer, 1, params, trial=len(kept), structure=str(layers))
+        kept.append(graphs())
+    assert kept[2:] == kept[:2]
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])

@@ -12,11 +12,15 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import record
 
 from search.optimizers import VariableRMSprop, VariableSGD
 from search.scalars import VariableDropout, VariablePenalty
 
 _ALGORITHM = tf.random.Algorithm.AUTO_SELECT.value  # as in tf.random.stateless_uniform, which Keras calls
+
+Gradient = Callable[[tf.Tensor], tf.Tensor]
+"""From the loss's gradient by an operation's output to that by its input."""
 
 Update = Callable[[int, tf.Variable, tf.Tensor], None]
 """Changes a weight, given its place in the optimizer, itself and its gradient."""
@@ -50,6 +54,8 @@ def _use_in_layer(layer: Any) -> None:
     for weight in layer.weights:
         if type(weight.regularizer) is VariablePenalty:
             weight.regularizer = _Penalty(weight.regularizer.l1, weight.regularizer.l2)
+    if getattr(layer, "activation", None) is keras.activations.silu:
+        layer.activation = _silu
     kind = type(layer)
     if kind is VariableDropout:
         layer.__dict__["call"] = partial(_drop, layer)
@@ -220,10 +226,27 @@ def _drop(layer: VariableDropout, inputs: Any, training: bool = False) -> Any:
     return _scaled(inputs, tf.cast(draws >= rate, inputs.dtype) * factor)
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _scaled(x: tf.Tensor, factors: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, None]]]:
+def _scaled(x: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     """A product of equal shapes; TensorFlow's own gradient looks for what was broadcast, at each step."""
-    return x * factors, lambda gradient: (gradient * factors, None)
+    return _with_gradient(x, lambda: x * factors, lambda gradient: gradient * factors)
+
+
+def _silu(x: tf.Tensor) -> tf.Tensor:
+    """TensorFlow's own is a custom gradient; see `_with_gradient`."""
+    share = tf.sigmoid(x)
+    return _with_gradient(x, lambda: x * share, lambda gradient: gradient * (share * (1 + x * (1 - share))))
+
+
+def _with_gradient(x: tf.Tensor, compute: Callable[[], tf.Tensor], gradient: Gradient) -> tf.Tensor:
+    """What is computed of x, with a gradient of its own.
+
+    `tf.custom_gradient` would keep the graph for as long as the process lives: it gives each use of it in a graph a
+    name that TensorFlow never forgets. A tape forgets.
+    """
+    with record.stop_recording():
+        y = compute()
+    record.record_operation("toprung", [y], [x], lambda of_y: [gradient(of_y)])
+    return y
 
 
 class _Penalty(VariablePenalty):
@@ -236,14 +259,12 @@ class _Penalty(VariablePenalty):
         return tf.add_n(terms) if len(terms) > 1 else terms[0]
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _absolute_sum(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    return tf.reduce_sum(tf.abs(x)), lambda gradient: gradient * tf.sign(x)
+def _absolute_sum(x: tf.Tensor) -> tf.Tensor:
+    return _with_gradient(x, lambda: tf.reduce_sum(tf.abs(x)), lambda gradient: gradient * tf.sign(x))
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _square_sum(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    return tf.reduce_sum(tf.square(x)), lambda gradient: (2 * gradient) * x
+def _square_sum(x: tf.Tensor) -> tf.Tensor:
+    return _with_gradient(x, lambda: tf.reduce_sum(tf.square(x)), lambda gradient: (2 * gradient) * x)
 
 
 def _uniform(shape: tf.Tensor, seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
