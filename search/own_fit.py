@@ -16,7 +16,7 @@ from search.datasets import Rescale
 from search.errors import SearchError
 from search.models.custom import count_names_afresh
 from search.models.hypermodel import Built, has_own_fit, wants_rows
-from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Look, create_variables
+from search.programs import JIT_COMPILE, VALIDATION_BATCH, Alone, DeviceArrays, Look, create_variables
 
 Told = Callable[[dict[str, float], float], bool]
 """Takes the logs of an epoch and its seconds; says whether to go on."""
@@ -45,7 +45,7 @@ class OwnFit:
         self._offset = np.asarray(offset, np.float32)
         inputs = keras.Input(built.model.input_shape[1:])
         self._judge = keras.Model(inputs, built.inner(inputs))
-        self._judge.compile(loss=built.model.loss, metrics=metrics, jit_compile=False)
+        self._judge.compile(loss=built.model.loss, metrics=metrics, jit_compile=JIT_COMPILE)
 
     def to_device(self, x: NDArray[Any], y: NDArray[np.int32]) -> DeviceArrays:
         """The rows as the families' models begin with them, and labels as the loss takes them."""

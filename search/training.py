@@ -42,6 +42,7 @@ from search.models.fitness import NOT_FOR_OWN_FIT
 from search.models.purpose import Purpose
 from search.programs import (
     COHORT,
+    JIT_COMPILE,
     VALIDATION_BATCH,
     Cohort,
     DeviceArrays,
@@ -331,7 +332,7 @@ class KerasTrainer:
                 optimizer=make_optimizer(str(params["optimizer"]), params, scalars, self._span(params)),
                 loss=make_loss(str(params["loss"]), self._workload.classes, scalars),
                 metrics=metrics_for(self._workload.monitor, self._workload.classes),
-                jit_compile=False,  # the program around it decides
+                jit_compile=JIT_COMPILE,
             )
             program = self._program(model, params, kin)
         kinship = None if is_custom(self._workload.model) else Kinship.of(params, scalars)  # whose widths have any name
@@ -339,11 +340,10 @@ class KerasTrainer:
 
     def _program(self, model: keras.Model, params: dict[str, Any], kin: Kin | None = None) -> Program:
         """Whole epochs on the device where the data fits there, else `fit`, which streams it."""
-        batch_size = int(params["batch_size"])
-        if self._streams:
-            return FitProgram(model, batch_size, self._class_weights(params))
-        jit_compile = params["jit_compile"] is True
+        batch_size, jit_compile = int(params["batch_size"]), params["jit_compile"] is True
         weights = self._class_weights(params)
+        if self._streams:
+            return FitProgram(model, batch_size, weights, jit_compile=jit_compile)
         return build_program(model, batch_size, jit_compile=jit_compile, class_weights=weights, kin=kin)
 
     def _span(self, params: dict[str, Any]) -> Span:

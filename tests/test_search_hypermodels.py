@@ -76,9 +76,13 @@ def test_a_fit_may_set_its_own_number_of_epochs_and_ask_for_more_afterwards(tmp_
     assert len(train(trainer, 3, params)) == 3
 
 
+@pytest.mark.backend
 def test_a_number_that_a_fit_returns_is_an_epochs_value(tmp_path):
-    epochs = train(trainer_of(tmp_path, "Silent"), 2, {**OF_TRAINING, "n": 1})
+    trainer = trainer_of(tmp_path, "Silent")
+    epochs = train(trainer, 2, {**OF_TRAINING, "n": 1})
     assert epochs == [{"val_accuracy": 0.25}] * 2
+    of_keras = [trainer._machines["s"].model, trainer._machines["s"].own_fit._judge]  # predict, and evaluate
+    assert [model.jit_compile for model in of_keras] == [keras.backend.backend() == "jax"] * 2
 
 
 @pytest.mark.slow

@@ -409,10 +409,22 @@ def test_data_that_is_gone_is_no_trials_fault(trainer, blobs):
     assert caught.value.exit_code == 3
 
 
-def test_data_too_large_for_the_device_is_trained_by_fit(blobs):
+def test_data_too_large_for_the_device_is_trained_by_a_fit_that_is_compiled(blobs, monkeypatch):
+    resident = train(make_trainer(blobs), 2, trial=1)
+    steps, step = [], keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda *given: steps.append(given) or step(*given))
     trainer = make_trainer(blobs, resident_bytes=10)
-    assert_equal(train(trainer, 2), train(make_trainer(blobs), 2, trial=1))
+    assert_equal(train(trainer, 2), resident)
     assert [type(machine.program) for machine in trainer._machines.values()] == [FitProgram]
+    assert len(steps) < 10  # of two epochs; a compiled one is called once for each size of batch
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles always")
+def test_xla_compiles_a_fit_if_asked(blobs):
+    trainer = make_trainer(blobs, resident_bytes=10)
+    for key in ("auto", True):
+        train(trainer, 1, PARAMS | {"jit_compile": key}, trial=int(key is True), structure=str(key))
+    assert [machine.model.jit_compile for machine in trainer._machines.values()] == [False, True]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles always")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from search.errors import SearchError
 from search.models.custom import complete, count_names_afresh, import_named, refuse_other_outputs, remember_builder
 from search.models.purpose import Purpose
+from search.programs import JIT_COMPILE
 from spaces.keras_tuner import to_values
 from spaces.parameters import Params
 from spaces.space import HYPERMODEL
@@ -78,7 +79,7 @@ class Built:
             loss_weights=_single(getattr(self.inner._compile_loss, "_user_loss_weights", None)),
             metrics=[*own, *missing],
             run_eagerly=bool(self.inner.compiled and self.inner.run_eagerly),
-            jit_compile=False,  # the program around it decides
+            jit_compile=JIT_COMPILE,
         )
         if self.one_hot:
             self.model._compile_metrics.build(keras.KerasTensor((2, self.classes)), self.model.output)

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 VALIDATION_BATCH = 512  # bounds the memory of a validation step; the result doesn't depend on it
 COHORT = 16  # trials that share a program at most, where a program can take more than one
+# For `model.compile`: of Keras's own `fit`, `evaluate` and `predict`, which take JAX some ten times as long uncompiled.
+JIT_COMPILE: bool | str = False if keras.backend.backend() == "tensorflow" else "auto"
 
 Tensors = list[NDArray[Any]]
 

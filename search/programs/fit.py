@@ -25,12 +25,28 @@ from search.programs import (
 
 
 class FitProgram:
-    """`fit` and `evaluate` of Keras behind the interface of a program."""
+    """`fit` and `evaluate` of Keras behind the interface of a program.
+
+    Args:
+        model: Compiled by `model.compile`.
+        batch_size: Rows a training step.
+        class_weights: Shape (classes,); None for 1.
+        jit_compile: Whether XLA compiles steps that the model wasn't told to have compiled.
+    """
 
     capacity = 1
 
-    def __init__(self, model: keras.Model, batch_size: int, class_weights: NDArray[np.float32] | None = None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        batch_size: int,
+        class_weights: NDArray[np.float32] | None = None,
+        *,
+        jit_compile: bool = False,
+    ) -> None:
         create_variables(model)
+        if jit_compile:
+            model.jit_compile = True
         self._model = model
         self._batch_size = batch_size
         self._class_weights = class_weights
