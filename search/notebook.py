@@ -77,18 +77,26 @@ class Study:
 
         return make_leaderboard(self.record, top=top, sort=sort)
 
-    def best_model(self) -> keras.Model:
+    def best_model(self, *, safe_mode: bool = True) -> keras.Model:
         """The retrained winner, ready to predict: it takes rows as the data has them.
 
+        Args:
+            safe_mode: Keras's: whether code in the file, as a Lambda layer of a `lambda` has it, is refused.
         Raises:
-            SearchError: The study has not come so far.
+            SearchError: The study has not come so far, or there is code in the file.
         """
         import keras
 
         path = self.folder / BEST_MODEL
         if not path.exists():
             raise SearchError(f"{path}: there is no model yet; the study must run to its end")
-        return keras.models.load_model(path, custom_objects=_own_layers(self.record))
+        try:
+            return keras.models.load_model(path, custom_objects=_own_objects(self.record), safe_mode=safe_mode)
+        except ValueError as problem:
+            if "safe_mode" not in str(problem):
+                raise
+            law = "best_model(safe_mode=False) runs it, if you trust the file; a named function needs none"
+            raise SearchError(f"{path}: holds code, in a Lambda layer; {law}") from None
 
     def optuna(self) -> optuna.Study:
         """The study as Optuna has it, for its plots, importances and everything else; change nothing."""
@@ -187,9 +195,9 @@ def leaderboard(
     return load(name, out=out, store=store).leaderboard(top, sort)
 
 
-def best_model(name: str, *, out: str | Path = RUNS, store: str | None = None) -> keras.Model:
+def best_model(name: str, *, safe_mode: bool = True, out: str | Path = RUNS, store: str | None = None) -> keras.Model:
     """The retrained winner of a study of the store; see `Study.best_model`."""
-    return load(name, out=out, store=store).best_model()
+    return load(name, out=out, store=store).best_model(safe_mode=safe_mode)
 
 
 def _loaded(study: Any, space: Any, overrides: list[str]) -> LoadedStudy:
@@ -211,8 +219,11 @@ def _named(hypermodel: str | Callable[..., Any]) -> str:
     return f"{module.__name__}:{name}"
 
 
-def _own_layers(record: StudyRecord) -> dict[str, type]:
-    """The classes beside a model of the user's own, by which Keras reads its file; none that cannot be imported."""
+def _own_objects(record: StudyRecord) -> dict[str, Any]:
+    """The classes and functions beside a model of the user's own, by which Keras reads its file.
+
+    None of a module that cannot be imported.
+    """
     from search.models.custom import import_named
 
     name = str(record.space["model"])
@@ -225,7 +236,7 @@ def _own_layers(record: StudyRecord) -> dict[str, type]:
         return {}
     finally:
         sys.path.pop(0)
-    return {name: one for name, one in vars(module).items() if isinstance(one, type)}
+    return {name: one for name, one in vars(module).items() if isinstance(one, type) or inspect.isfunction(one)}
 
 
 def _options(

@@ -21,6 +21,10 @@ class OwnStep(keras.Model):
         return super().train_step(*arguments)
 
 
+def doubled(x):
+    return 2 * x
+
+
 def sequential(params, input_shape, classes):
     return keras.Sequential(layers(input_shape, classes))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+import records
 from running import SLEEPING_WORKER, make_study, times_open
 
 import search
@@ -119,6 +120,23 @@ def test_a_model_that_is_not_there_yet_is_told(folder):
     (folder / "runs/tiny/best.keras").unlink()
     with pytest.raises(SearchError, match="there is no model yet"):
         search.best_model("tiny")
+
+
+def test_code_in_the_file_of_the_best_model_runs_only_if_asked_and_named_functions_are_found(tmp_path):
+    import keras
+    import models_of_users
+
+    def save(function):
+        keras.Sequential([keras.Input((3,)), keras.layers.Lambda(function)]).save(tmp_path / "best.keras")
+
+    record = records.study(space={"model": "models_of_users:sequential"}, data={"base": Path(__file__).parent})
+    study = notebook.Study(record, tmp_path, "")
+    save(models_of_users.doubled)
+    assert study.best_model().layers[0].function is models_of_users.doubled
+    save(lambda x: 2 * x)
+    with pytest.raises(SearchError, match=r"holds code, in a Lambda layer; best_model\(safe_mode=False\) runs it"):
+        study.best_model()
+    assert study.best_model(safe_mode=False).layers[0].function(3) == 6
 
 
 @pytest.mark.slow
