@@ -417,6 +417,19 @@ def test_a_hypermodel_that_cannot_be_a_space_is_refused(build, problem):
         discover("m:build", build)
 
 
+def test_all_ranges_that_no_space_can_have_are_told_at_once():
+    def build(hp):
+        hp.Float("share", 0, 1, step=1e-6)
+        hp.Int("units", 1, 9)
+        hp.Int("seed", 0, 2**60)
+
+    with pytest.raises(InputError) as caught:
+        discover("m:build", build)
+    share, seed = caught.value.problems
+    assert share == "share: step must leave 10000 values or fewer, not 1000001 (step = 1e-06)"
+    assert seed.startswith("seed: high: must be at most")
+
+
 def test_any_name_is_a_hypermodels_and_others_stay_identifiers():
     table = {"type": "int", "low": 1, "high": 2}
     assert Space(model="keras_tuner:m:build", parameters={"a b/c": table}).full_names == ["a b/c"]

@@ -11,6 +11,7 @@ from spaces import grids
 from spaces.parameters import Categorical, Fixed, Float, Int, Ordinal, Parameter, Params, Scalar
 from spaces.relations import repeats
 from spaces.space import Space
+from spaces.validation import validate
 
 _QUALIFIED = re.compile(r"(.+)\[[^\[\]]+=[^\[\]]*\]")
 
@@ -20,6 +21,9 @@ def to_parameter(hp: Any) -> Parameter:
 
     What Keras Tuner's steps don't reach is no value: 6, 9, 12 of `Int(6, 13, step=3)`. A grid of decimals has its
     maximum, which Keras Tuner loses to rounding.
+
+    Raises:
+        InputError: Its range is none of a space's: too many steps, or too large whole numbers.
     """
     match hp:
         case kt.Fixed():
@@ -66,13 +70,15 @@ def _number(hp: Any) -> Callable[[Any], Scalar]:
 
 
 def _range(hp: Any) -> Parameter:
-    kind, log = (Int if isinstance(hp, kt.Int) else Float), hp.sampling != "linear"
+    kind: type[Int] | type[Float] = Int if isinstance(hp, kt.Int) else Float
+    log = hp.sampling != "linear"
     low, high, step = hp.min_value, hp.max_value, hp.step
     if step is not None:
         high = grids.ends(low, high, step, log)[0]
     if low == high or (kind is Int and step == 1):
         step = None
-    return kind(low=low, high=high, step=step, log=log, reverse=hp.sampling == "reverse_log")
+    table = {"low": low, "high": high, "step": step, "log": log, "reverse": hp.sampling == "reverse_log"}
+    return validate(kind, table, hp.name)
 
 
 def _hyperparameter(name: str, parameter: Parameter) -> dict[str, Any]:

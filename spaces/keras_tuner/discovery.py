@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from spaces.errors import InputError, in_a_line
-from spaces.keras_tuner.convert import own_name
+from spaces.keras_tuner.convert import own_name, to_parameter
 from spaces.keras_tuner.tables import tables
 from spaces.keras_tuner.walk import MOST_BUILDS, Attempt, Key, Walk
 from spaces.space import HYPERMODEL, Space
@@ -31,9 +31,17 @@ def discover(name: str, attempt: Attempt) -> Discovered:
         name: "package.module:build_model".
         attempt: Builds the model once.
     Raises:
-        InputError: It has no parameters, or one with a name that cannot be.
+        InputError: It has no parameters, or some with names or ranges that cannot be.
     """
     walk = Walk(attempt)
+    try:
+        _walk(walk)
+    except InputError:
+        raise InputError(f"{HYPERMODEL}{name}", list(_broken_laws(walk))) from None
+    return Discovered(_space(name, walk), list(_notes(walk)))
+
+
+def _walk(walk: Walk) -> None:
     first = walk.build({})
     if first.failed is not None:
         raise first.failed
@@ -43,7 +51,15 @@ def discover(name: str, attempt: Attempt) -> Discovered:
         walk.probe(key) if key in walk.beside else _activate(walk, key)
         if key not in walk.trials and key in walk.beside:
             probed.discard(key)  # it has been activated, and its values come next
-    return Discovered(_space(name, walk), list(_notes(walk)))
+
+
+def _broken_laws(walk: Walk) -> Iterator[str]:
+    """Why parameters that are known so far are none of a space's."""
+    for hp in walk.known.values():
+        try:
+            to_parameter(hp)
+        except InputError as error:
+            yield from (f"{error.where}: {law}" for law in error.problems)
 
 
 def _to_probe(walk: Walk) -> Iterator[Key]:
