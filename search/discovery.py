@@ -77,7 +77,7 @@ def _answer(model: str) -> dict[str, Any]:
 
         hypermodel = find_hypermodel(model)
         notes: list[str] = []
-        found = discover(model.removeprefix(HYPERMODEL), _attempts(hypermodel, notes))
+        found = discover(model.removeprefix(HYPERMODEL), _attempts(model, hypermodel, notes))
     except (SearchError, InputError) as problem:
         return {"error": str(problem)}
     except Exception as problem:
@@ -85,23 +85,25 @@ def _answer(model: str) -> dict[str, Any]:
     return {"space": found.space.model_dump(mode="json", exclude_unset=True), "notes": [*found.notes, *notes[:1]]}
 
 
-def _attempts(hypermodel: Any, notes: list[str]) -> Callable[[Any], None]:
+def _attempts(name: str, hypermodel: Any, notes: list[str]) -> Callable[[Any], None]:
     """Builds once; lets a `fit` of the hypermodel's own begin, and notes why it could not."""
     import keras
     from keras_tuner import HyperModel
 
+    from search.models.custom import refuse_what_takes_no_rows
     from search.own_fit import fit_briefly
 
     def attempt(hp: Any) -> None:
         keras.backend.clear_session()
         hypermodel.declare_hyperparameters(hp)
         model = hypermodel.build(hp)
+        refuse_what_takes_no_rows(name, model)
         if type(hypermodel).fit is HyperModel.fit:
             return
         try:
             fit_briefly(hypermodel, hp, model)
         except Exception as problem:
-            reason = in_a_line(problem)[:200]
+            reason = in_a_line(problem)
             notes.append(f"its fit could not be tried on made-up rows ({reason}); what only it asks for may be missing")
 
     return attempt

@@ -6,6 +6,7 @@ import traceback
 
 from search.errors import ENVIRONMENT, SearchError, Unusable
 from search.messages import Task, TrialFailed
+from spaces.errors import first_words, in_a_line
 
 
 def ends_search(problem: Exception) -> bool:
@@ -16,11 +17,5 @@ def ends_search(problem: Exception) -> bool:
 
 def failure(task: Task, problem: Exception) -> TrialFailed:
     """What is told of a trial whose error is its own; while it is handled."""
-    return TrialFailed(trial=task.trial, reason=_in_a_line(problem), details=traceback.format_exc())
-
-
-def _in_a_line(problem: Exception) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()] or ["no message"]
-    if lines[0].startswith("Exception encountered when calling") or lines[0].endswith(":"):  # the cause comes next
-        lines[0] = " ".join(lines[:2])
-    return (lines[0] if isinstance(problem, SearchError) else f"{type(problem).__name__}: {lines[0]}")[:300]
+    reason = first_words(problem) if isinstance(problem, SearchError) else in_a_line(problem)
+    return TrialFailed(trial=task.trial, reason=reason, details=traceback.format_exc())

@@ -1,5 +1,6 @@
 """How bad input is told: where, what is wrong, what came, what would be right."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -7,6 +8,8 @@ from spaces.toml import key_text, value_text
 
 _LONGEST_VALUE = 80
 _MOST_WORDS = 12
+_MOST_LETTERS = 300  # of other people's messages
+_BOLD = re.compile(r"\x1b\[[\d;]*m")  # how Keras sets off the cause of an error in a layer
 
 
 class InputError(Exception):
@@ -46,9 +49,15 @@ def together(problems: Sequence[str]) -> str:
 
 
 def in_a_line(error: Exception) -> str:
-    """What an error of other people's code says: its class and the first line of its message."""
-    first = (str(error).splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {first}"
+    """What an error of other people's code says: its class and the first words of its message."""
+    return f"{type(error).__name__}: {first_words(error)}"
+
+
+def first_words(error: Exception) -> str:
+    """The first line of an error's message, of one in a layer of Keras with its cause, without bold letters."""
+    lines = [line.strip() for line in _BOLD.sub("", str(error)).splitlines() if line.strip()] or ["no message"]
+    cause_follows = lines[0].startswith("Exception encountered when calling") or lines[0].endswith(":")
+    return " ".join(lines[: 2 if cause_follows else 1])[:_MOST_LETTERS]
 
 
 def shown(value: object) -> str:

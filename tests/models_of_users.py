@@ -166,3 +166,17 @@ def two_inputs(hp):
     model = keras.Model([one, other], functional((4, 4), 3)(keras.layers.Add()([one, other])))
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+def no_model(hp):
+    return None
+
+
+def two_classes(hp):
+    model = functional((4, 4), 2)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def not_compiled(hp):
+    return functional((4, 4), 3)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from trainers import PARAMS, assert_equal, job_events, make_blobs, make_trainer, train
 
+from search.discovery import _answer
+from search.errors import Unusable
 from search.failures import failure
 from search.messages import PredictJob, Task, TrainJob
 
@@ -107,13 +109,29 @@ def test_a_step_of_its_own_takes_batches_of_the_study_s_size(tmp_path):
     assert train(of_tuner(tmp_path, "own_step"), 1, OF_TUNER)[0]["train_loss"] != plain[0]["train_loss"]
 
 
-def test_a_model_of_several_inputs_is_refused_in_a_line(tmp_path):
-    (event,) = job_events(of_tuner(tmp_path, "two_inputs"), 1, OF_TUNER)
-    assert event.reason.endswith("two_inputs must have one input, for the rows of the data (2 came)")
+@pytest.mark.parametrize(
+    ("name", "law"),
+    [
+        ("two_inputs", "must have one input, for the rows of the data (2 came)"),
+        ("no_model", "must return a keras.Model (came NoneType)"),
+        ("two_classes", "must end in one probability a class (3); shape (None, 2) came"),
+        ("not_compiled", "build must return a compiled model, as Keras Tuner wants it"),
+    ],
+)
+def test_a_model_that_no_trial_could_train_ends_the_search_at_once(tmp_path, name, law):
+    with pytest.raises(Unusable) as caught:
+        job_events(of_tuner(tmp_path, name), 1, OF_TUNER)
+    assert (law in str(caught.value), caught.value.exit_code) == (True, 2)
+
+
+def test_a_hypermodel_of_several_inputs_is_refused_when_it_is_asked_for_its_space():
+    told = _answer("keras_tuner:models_of_users:two_inputs")["error"]
+    assert told.endswith("two_inputs must have one input, for the rows of the data (2 came)")
 
 
 @pytest.mark.parametrize("first", ["Exception encountered when calling Dense.call().", "Graph execution error:"])
 def test_a_trial_that_fails_in_a_layer_says_of_what(first):
     task = Task(trial=0, folder="trials/0", params=OWN, seed=5)
-    said = failure(task, ValueError(f"{first}\n\n  Input 0 is incompatible\n\nArguments received: x")).reason
+    cause = "\x1b[1mInput 0 is incompatible\x1b[0m"  # in bold, as Keras has it
+    said = failure(task, ValueError(f"{first}\n\n  {cause}\n\nArguments received: x")).reason
     assert said == f"ValueError: {first} Input 0 is incompatible"

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import keras
 from keras.src.utils.naming import reset_uids
 
-from search.errors import SearchError
+from search.errors import SearchError, Unusable
 from search.models.parts import begin
 from search.models.purpose import Purpose
 from spaces.errors import did_you_mean, shown
@@ -28,8 +28,9 @@ def build_custom(name: str, params: Params, purpose: Purpose) -> Any:
     `train_step` of its own is taken as it is, and takes the arrays as they are. What the function raises is passed on.
 
     Raises:
-        SearchError: It cannot be imported, or returns something else than a model with one output a class (of two
-            classes with binary_crossentropy: one in all).
+        SearchError: It cannot be imported.
+        Unusable: It returns something else than a model of one input with one output a class (of two classes with
+            binary_crossentropy: one in all).
     """
     function = import_function(name)
     law = "one sigmoid unit for binary_crossentropy" if purpose.outputs == 1 else "one probability a class"
@@ -101,12 +102,9 @@ def complete(name: str, model: Any, purpose: Purpose) -> Any:
     It is a functional one that isn't compiled, but where it has a `train_step` of its own.
 
     Raises:
-        SearchError: It is no model, or one of several inputs.
+        Unusable: See `refuse_what_takes_no_rows`.
     """
-    if not isinstance(model, keras.Model):
-        raise SearchError(f"model: {name} must return a keras.Model (came {type(model).__name__})")
-    if (count := len(getattr(model, "inputs", None) or [None])) > 1:
-        raise SearchError(f"model: {name} must have one input, for the rows of the data ({count} came)")
+    refuse_what_takes_no_rows(name, model)
     ready = getattr(model, "inputs", None) and not (isinstance(model, keras.Sequential) or model.compiled)
     if type(model).train_step is keras.Model.train_step and (purpose.rescales or not ready):
         inputs, x = begin(purpose)
@@ -114,8 +112,16 @@ def complete(name: str, model: Any, purpose: Purpose) -> Any:
     return model
 
 
+def refuse_what_takes_no_rows(name: str, model: Any) -> None:
+    """Refuse what is no model, or has several inputs."""
+    if not isinstance(model, keras.Model):
+        raise Unusable(f"model: {name} must return a keras.Model (came {type(model).__name__})")
+    if (count := len(getattr(model, "inputs", None) or [None])) > 1:
+        raise Unusable(f"model: {name} must have one input, for the rows of the data ({count} came)")
+
+
 def refuse_other_outputs(name: str, model: Any, allowed: Collection[int], law: str) -> None:
     """Refuse a model whose number of outputs is none of those allowed."""
     shape = tuple(model.output_shape) if getattr(model, "outputs", None) else None
     if shape is not None and (len(shape) != 2 or shape[1] not in allowed):
-        raise SearchError(f"model: {name} must end in {law} ({max(allowed)}); shape {shape} came")
+        raise Unusable(f"model: {name} must end in {law} ({max(allowed)}); shape {shape} came")

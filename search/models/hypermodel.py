@@ -12,7 +12,7 @@ import numpy as np
 from keras_tuner import HyperModel, HyperParameters
 from numpy.typing import NDArray
 
-from search.errors import SearchError
+from search.errors import SearchError, Unusable
 from search.models.custom import complete, count_names_afresh, import_named, refuse_other_outputs, remember_builder
 from search.models.purpose import Purpose
 from search.programs import JIT_COMPILE
@@ -65,10 +65,10 @@ class Built:
         """Compile `model` as the hypermodel compiled its own, with some metrics if it has none of that name.
 
         Raises:
-            SearchError: It isn't compiled, and has no `fit` of its own.
+            Unusable: It isn't compiled, and has no `fit` of its own.
         """
         if not self.inner.compiled and not self.fits_itself:
-            raise SearchError("model: build must return a compiled model, as Keras Tuner wants it")
+            raise Unusable("model: build must return a compiled model, as Keras Tuner wants it")
         of_user = getattr(self.inner, "_compile_metrics", None)
         own = list(_flat(of_user._user_metrics)) if of_user is not None else []
         names = {metric if isinstance(metric, str) else getattr(metric, "name", "") for metric in own}
@@ -97,8 +97,9 @@ def build_hypermodel(name: str, params: Params, purpose: Purpose) -> Built:
         params: The trial's, of its space.
         purpose: What the model is for.
     Raises:
-        SearchError: It cannot be imported, or builds something else than a model with one output a class (of two
-            classes, one or two). What it raises itself is passed on.
+        SearchError: It cannot be imported. What it raises itself is passed on.
+        Unusable: It builds something else than a model of one input with one output a class (of two classes, one or
+            two).
     """
 
     def again() -> Any:

@@ -76,7 +76,7 @@ def _activate(walk: Walk, key: Key) -> None:
 def _notes(walk: Walk) -> Iterator[str]:
     failures = [build.failed for build in walk.builds if build.failed is not None]
     if failures:
-        first = in_a_line(failures[0])[:200]
+        first = in_a_line(failures[0])
         yield f"{len(failures)} of {len(walk.builds)} builds failed while its space was looked for; the first: {first}"
     if walk.exhausted:
         yield f"its space was looked for in {MOST_BUILDS} builds; what only others show takes its default"
