@@ -263,6 +263,7 @@ def test_original_labels_are_kept_as_class_names(tmp_path):
         ({"y_train": np.zeros(40, int)}, "at least two classes"),
         ({"y_train": np.eye(4)[np.arange(40) % 4]}, "one-hot labels must be turned"),
         ({"y_train": np.linspace(0, 1, 40)}, "labels must be whole numbers or texts (came as float64)"),
+        ({"y_train": np.where(np.arange(40) % 2, np.inf, 0)}, "labels must be whole numbers or texts"),
         ({"y_train": np.arange(40) // 39}, "class '1': at least 3 rows are needed"),
     ],
 )
@@ -691,6 +692,41 @@ def test_the_target_may_be_any_column_and_numbers_are_ordered_as_numbers(tmp_pat
 def test_a_table_that_cannot_be_learned_from_is_refused(tmp_path, text, target, words):
     write_csv(tmp_path, text)
     assert words in refusal(tmp_path, source="./data.csv", target=target)
+
+
+def test_all_problems_of_a_table_are_told_at_once_with_the_lines_of_the_file(tmp_path):
+    write_csv(tmp_path, "a,city,when,y\n1,Rome,1,0.5\n\n,Oslo,1,1\n , , ,\n3,Bern,1e99,1\n")
+    assert refusal(tmp_path, source="./data.csv", target="y").splitlines()[1:] == [
+        "  row 4: a: must be a finite number (nothing came); encode or fill it",
+        '  row 2: city: must be a finite number ("Rome" came, and 2 more of the kind); encode or fill it',
+        '  row 6: when: must be a finite number ("1e99" came); encode or fill it',
+        "  y: must hold classes, not measurements (0.5 came)",
+    ]
+
+
+def test_numbers_that_float32_would_blur_are_refused(tmp_path):
+    write_csv(tmp_path, "day,second,always,y\n" + "\n".join(f"{86400 * i},{1.7e9 + i},1e9,{i % 2}" for i in range(40)))
+    message = refusal(tmp_path, source="./data.csv", target="y")
+    assert "second: lies too close together for float32, which steps by 128 there (a deviation of 11.5" in message
+    assert "\n" not in message
+
+
+def test_a_separator_within_a_quoted_name_is_none(tmp_path):
+    write_csv(tmp_path, '"a; b; c",y\n' + "\n".join(f"{i},{i % 2}" for i in range(20)))
+    assert splits(tmp_path, source="./data.csv", target="y").train.x.shape[1:] == (1,)
+
+
+def test_labels_that_are_larger_than_whole_numbers_go_stay_apart(tmp_path):
+    write_csv(tmp_path, "a,y\n" + "\n".join(f"{i},{10**18 + i % 2}" for i in range(20)))
+    assert splits(tmp_path, source="./data.csv", target="y").class_names == (str(10**18), str(10**18 + 1))
+
+
+def test_all_classes_that_are_too_small_or_not_there_are_told_at_once(tmp_path):
+    write_csv(tmp_path, "a,y\n" + "\n".join(f"{i},{'rst'[max(0, i - 17)]}" for i in range(20)))
+    told = refusal(tmp_path, source="./data.csv", target="y").splitlines()[1:]
+    assert [line.split()[1] for line in told] == ["'s':", "'t':"]
+    told = refusal(tmp_path, source="./data.csv", target="y", classes=["r", "x", "z"]).splitlines()[1:]
+    assert [line.partition("has no class ")[2][:3] for line in told] == ['"x"', '"z"']
 
 
 def test_a_table_in_another_encoding_is_refused(tmp_path):

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
+from spaces.errors import InputError
 
 Rescale = float | list[float]
 BYTES_LIMIT = 10 * 2**30  # of one array; more would not fit the memory of the machines this is made for
+_MOST_TOLD = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ def column(where: str, labels: NDArray[Any]) -> NDArray[Any]:
     if labels.ndim != 1 or not len(labels):
         law = "one-hot labels must be turned into one class number a row" if labels.ndim == 2 else "one label a row"
         raise SearchError(f"{where}: y: must have shape (rows,) (shape {labels.shape}); {law}")
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)):
+    if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)) and np.abs(labels).max() <= 2**53:
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "biuU":
         raise SearchError(f"{where}: y: labels must be whole numbers or texts (came as {labels.dtype})")
@@ -126,6 +128,17 @@ def encoded(where: str, labels: NDArray[Any], class_names: Sequence[str]) -> NDA
         )
     new = np.array([place[str(value)] for value in values.tolist()], np.int32)
     return new[inverse.reshape(-1)]
+
+
+def refuse(where: str, problems: Sequence[str]) -> None:
+    """Tell all problems of a file at once, a line each; the first few of very many.
+
+    Raises:
+        SearchError: There are problems.
+    """
+    few = [*problems[:_MOST_TOLD], *([f"and {len(problems) - _MOST_TOLD} more"] if problems[_MOST_TOLD:] else [])]
+    if few:
+        raise SearchError(str(InputError(where, few)))
 
 
 def in_short(names: Sequence[str]) -> str:

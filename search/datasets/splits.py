@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.datasets.arrays import Arrays, Rescale, Source
+from search.datasets.arrays import Arrays, Rescale, Source, refuse
 from search.errors import SearchError
 
 if TYPE_CHECKING:
@@ -112,13 +112,13 @@ def _shares(counts: NDArray[Any], fraction: float) -> NDArray[np.int64]:
 def _refuse_small_classes(source: Source, y: NDArray[np.int32], *splits: str) -> None:
     """Refuse labels that do not have a row of every class for each of the splits."""
     counts = np.bincount(y, minlength=len(source.class_names)).tolist()
-    for name, count in zip(source.class_names, counts, strict=True):
-        if count < len(splits):
-            needed = f"{len(splits)} rows are" if len(splits) > 1 else "1 row is"
-            raise SearchError(
-                f"{source.where}: class {name!r}: at least {needed} needed for the {' and the '.join(splits)} split "
-                f"({count} came); add some, or leave the class out with data.classes"
-            )
+    needed = f"{len(splits)} rows are" if len(splits) > 1 else "1 row is"
+    law = f"at least {needed} needed for the {' and the '.join(splits)} split"
+    small = [pair for pair in zip(source.class_names, counts, strict=True) if pair[1] < len(splits)]
+    refuse(
+        source.where,
+        [f"class {name!r}: {law} ({count} came); add some, or leave it out with data.classes" for name, count in small],
+    )
 
 
 def _take(rows: Arrays, chosen: NDArray[np.intp]) -> Arrays:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from search.datasets.arrays import Arrays, Source, in_short
+from search.datasets.arrays import Arrays, Source, in_short, refuse
 from search.errors import SearchError
 from spaces.errors import did_you_mean
 
@@ -18,7 +18,11 @@ def subset(source: Source, classes: Sequence[int | str]) -> Source:
     Raises:
         SearchError: Fewer than two classes, one twice, or one that the source does not have.
     """
-    places = [_place(source, wanted) for wanted in classes]
+    found = [_place(source, wanted) for wanted in classes]
+    unknown = [str(wanted) for wanted, place in zip(classes, found, strict=True) if place is None]
+    names = source.class_names
+    refuse("data.classes", [f'{source.where} has no class "{one}"{did_you_mean(one, names)}' for one in unknown])
+    places = [place for place in found if place is not None]
     if len(places) < 2 or len(set(places)) < len(places):
         raise SearchError(f"data.classes: must name two or more different classes ({_listed(classes)} came)")
     relabel = np.full(len(source.class_names), -1, np.int32)
@@ -40,15 +44,12 @@ def _only(rows: Arrays, relabel: np.ndarray[tuple[int], np.dtype[np.int32]]) -> 
     return Arrays(rows.x[y >= 0], y[y >= 0])
 
 
-def _place(source: Source, wanted: int | str) -> int:
+def _place(source: Source, wanted: int | str) -> int | None:
     names = source.class_names
     if str(wanted) in names:
         return names.index(str(wanted))
     numbered = all(name.lstrip("-").isdigit() for name in names)
-    if isinstance(wanted, int) and not numbered and 0 <= wanted < len(names):
-        return wanted
-    hint = did_you_mean(str(wanted), names)
-    raise SearchError(f'data.classes: {source.where} has no class "{wanted}"{hint}')
+    return wanted if isinstance(wanted, int) and not numbered and 0 <= wanted < len(names) else None
 
 
 def _listed(classes: Sequence[int | str]) -> str:

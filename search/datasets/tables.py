@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.datasets.arrays import Arrays, Source, checked, class_names_of, in_short
+from search.datasets.arrays import Arrays, Source, checked, class_names_of, in_short, refuse
 from search.errors import SearchError
-from spaces.errors import did_you_mean
+from spaces.errors import did_you_mean, shown
 
-Rows = list[list[str]]
+_SEPARATORS = ",;\t"
+_LARGEST = float(np.finfo(np.float32).max)
+_LARGEST_LABEL = 2**53  # beyond it floats are no longer every whole number: such labels are texts
+_COARSE = 0.03  # of a column's deviation; steps of float32 that are larger blur it
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A file's cells.
+
+    Attributes:
+        path: The file.
+        header: The columns' names.
+        rows: The cells below it; all rows have as many as the header.
+        lines: The line of the file that each row ends on.
+    """
+
+    path: Path
+    header: list[str]
+    rows: list[list[str]]
+    lines: list[int]
+
+    def column(self, place: int) -> list[str]:
+        """The cells below a name."""
+        return [row[place] for row in self.rows]
 
 
 def read_csv(path: Path, target: str | None) -> Source:
@@ -25,12 +50,13 @@ def read_csv(path: Path, target: str | None) -> Source:
         path: The file: UTF-8, separated by commas, semicolons or tabs.
         target: Name of the column with the classes.
     Raises:
-        SearchError: No such file or column, ragged rows, text or gaps where numbers are due.
+        SearchError: No such file or column, ragged rows, text or gaps where numbers are due, numbers that float32
+            blurs: what is wrong with every column.
     """
 
     @cache
     def rows() -> tuple[NDArray[Any], NDArray[Any]]:
-        return _split(path, _table(path), target)
+        return _split(_table(path), target)
 
     names = class_names_of(f"{path}: {target}", rows()[1])
     return Source(str(path), lambda: _arrays(path, rows(), names), None, names, standardised=True)
@@ -40,41 +66,47 @@ def _arrays(path: Path, rows: tuple[NDArray[Any], NDArray[Any]], names: tuple[st
     return checked(str(path), rows[0], rows[1], names)
 
 
-def _table(path: Path) -> Rows:
-    """All lines, the header first, of equal length."""
+def _table(path: Path) -> _Table:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            separator = _separator(file.readline())
-            file.seek(0)
-            table = [row for row in csv.reader(file, delimiter=separator) if row]
+
+            def rows(separator: str) -> Iterator[tuple[int, list[str]]]:
+                file.seek(0)
+                reader = csv.reader(file, delimiter=separator)
+                yield from ((reader.line_num, row) for row in reader if any(map(str.strip, row)))
+
+            separator = max(_SEPARATORS, key=lambda one: len(next(rows(one), (0, []))[1]))
+            (_, header), *numbered = [*rows(separator)] or [(0, [])]
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise SearchError(f"{path}: cannot be read as a CSV in UTF-8 ({problem})") from None
-    if len(table) < 2:
-        raise SearchError(f"{path}: must have a header and rows below it ({len(table)} lines came)")
-    for number, row in enumerate(table, start=1):
-        if len(row) != len(table[0]):
-            raise SearchError(f"{path}: row {number}: {len(table[0])} fields are due ({len(row)} came)")
-    return table
+    if not numbered:
+        raise SearchError(f"{path}: must have a header and rows below it ({1 if header else 0} of these came)")
+    ragged = [(line, len(row)) for line, row in numbered if len(row) != len(header)]
+    if ragged:
+        line, fields = ragged[0]
+        raise SearchError(f"{path}: row {line}: {len(header)} fields are due ({fields} came{_others(ragged)})")
+    return _Table(path, [name.strip() for name in header], [row for _, row in numbered], [line for line, _ in numbered])
 
 
-def _separator(header: str) -> str:
-    return max(",;\t", key=header.count)
-
-
-def _split(path: Path, table: Rows, target: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
+def _split(table: _Table, target: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
     """The numbers, shape (rows, columns), and the labels."""
-    place = _place(path, table[0], target)
-    features = [row[:place] + row[place + 1 :] for row in table]
-    if not features[0]:
-        raise SearchError(f"{path}: must have a column beside the target")
-    return _numbers(path, features), _labels(path, table[0][place], [row[place] for row in table[1:]])
+    place = _place(table, target)
+    columns = [index for index in range(len(table.header)) if index != place]
+    if not columns:
+        law = "must have a column beside the target, separated from it by a comma, a semicolon or a tab"
+        raise SearchError(f"{table.path}: {law}")
+    labels, wrong = _labels(table, place)
+    x, blurred = _numbers(table, columns)
+    refuse(str(table.path), [*blurred, *wrong])
+    return x, labels
 
 
-def _place(path: Path, header: list[str], target: str | None) -> int:
-    names = [name.strip() for name in header]
+def _place(table: _Table, target: str | None) -> int:
+    path, names = table.path, table.header
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SearchError(f"{path}: each column needs a name of its own (more than once: {in_short(twice)})")
+        law = "the first line is the header, in which each column needs a name of its own"
+        raise SearchError(f"{path}: {law} (more than once: {in_short([shown(name) for name in twice])})")
     if target in names:
         return names.index(target)
     if target is None:
@@ -82,42 +114,46 @@ def _place(path: Path, header: list[str], target: str | None) -> int:
     raise SearchError(f'{path}: data.target: no column "{target}"{did_you_mean(target, names)}')
 
 
-def _numbers(path: Path, features: Rows) -> NDArray[np.float64]:
-    header, *rows = features
+def _numbers(table: _Table, columns: list[int]) -> tuple[NDArray[np.float64], list[str]]:
+    """The cells of some columns, and what is wrong with each of these."""
     try:
-        table = np.array([[float(cell) for cell in row] for row in rows])
-        bad = not np.isfinite(table).all()
+        x = np.array([[float(row[place]) for place in columns] for row in table.rows])
     except ValueError:
-        bad = True
-    if bad:
-        raise SearchError(f"{path}: {_first_bad_cell(header, rows)}; encode or fill it")
-    return table
+        x = np.full((1, len(columns)), np.nan)
+    if not (np.abs(x) <= _LARGEST).all():
+        return x, [problem for place in columns for problem in _bad_cells(table, place)]
+    deviations, steps = x.std(0), np.spacing(np.abs(x).max(0).astype(np.float32))
+    coarse = (steps > _COARSE * deviations) & (x.min(0) < x.max(0))
+    return x, [
+        f"{table.header[columns[place]]}: lies too close together for float32, which steps by {steps[place]:.3g} there "
+        f"(a deviation of {deviations[place]:.3g} around {x[:, place].mean():.12g} came); take off a constant"
+        for place in np.flatnonzero(coarse)
+    ]
 
 
-def _first_bad_cell(header: list[str], rows: Rows) -> str:
-    number, name, cell = next(
-        (number, name, cell)
-        for number, row in enumerate(rows, start=2)
-        for name, cell in zip(header, row, strict=True)
-        if _number(cell) is None
-    )
-    came = f'"{cell}"' if cell.strip() else "nothing"
-    return f"row {number}: {name}: must be a finite number ({came} came)"
+def _bad_cells(table: _Table, place: int) -> Iterator[str]:
+    cells = table.column(place)
+    bad = [(line, cell) for line, cell in zip(table.lines, cells, strict=True) if _number(cell) is None]
+    for line, cell in bad[:1]:
+        came = f"{shown(cell) if cell.strip() else 'nothing'} came{_others(bad)}"
+        yield f"row {line}: {table.header[place]}: must be a finite number ({came}); encode or fill it"
 
 
-def _labels(path: Path, name: str, cells: list[str]) -> NDArray[Any]:
-    """Whole numbers where all labels are, else the texts."""
-    empty = [number for number, cell in enumerate(cells, start=2) if not cell.strip()]
+def _labels(table: _Table, place: int) -> tuple[NDArray[Any], list[str]]:
+    """Whole numbers where all labels are, else the texts; and what is wrong with them."""
+    name, cells = table.header[place], [cell.strip() for cell in table.column(place)]
+    texts = np.array(cells)
+    empty = [line for line, cell in zip(table.lines, cells, strict=True) if not cell]
     if empty:
-        raise SearchError(f"{path}: row {empty[0]}: {name}: the class is missing ({len(empty)} are)")
+        return texts, [f"row {empty[0]}: {name}: the class is missing ({len(empty)} are)"]
     values = [_number(cell) for cell in cells]
-    if None in values:
-        return np.array([cell.strip() for cell in cells])
+    if None in values or any(abs(value or 0) > _LARGEST_LABEL for value in values):
+        return texts, []
     numbers = np.array(values)
-    if not np.array_equal(numbers, np.round(numbers)):
-        odd = next(cell for cell, value in zip(cells, values, strict=True) if value != round(value or 0))
-        raise SearchError(f"{path}: {name}: must hold classes, not measurements ({odd} came)")
-    return numbers.astype(np.int64)
+    odd = np.flatnonzero(numbers != np.round(numbers))
+    if len(odd):
+        return texts, [f"{name}: must hold classes, not measurements ({cells[odd[0]]} came)"]
+    return numbers.astype(np.int64), []
 
 
 def _number(cell: str) -> float | None:
@@ -125,4 +161,8 @@ def _number(cell: str) -> float | None:
         value = float(cell)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None
+
+
+def _others(found: list[Any]) -> str:
+    return f", and {len(found) - 1} more of the kind" if len(found) > 1 else ""
