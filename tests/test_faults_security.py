@@ -281,7 +281,7 @@ for source in sys.argv[1:]:
         search_splits(open_source(data, Path()), data)
         print("read", source)
     except SearchError as error:
-        print(error)
+        print(" ".join(str(error).split()))
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert used < 200_000, (source, used)
 """

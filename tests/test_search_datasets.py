@@ -426,6 +426,42 @@ def test_a_folder_of_images_that_cannot_be_learned_from_is_refused(tmp_path, spo
     assert words in refusal(tmp_path, source="./pets")
 
 
+def test_all_images_that_cannot_be_used_are_told_at_once(tmp_path):
+    write_images(tmp_path / "pets")
+    _truncated(tmp_path / "pets")
+    _broken(tmp_path / "pets")
+    for number in range(3):
+        write_image(tmp_path / "pets" / "cat" / f"large{number}.png", size=(9, 9))
+    truncated, broken, sizes = refusal(tmp_path, source="./pets").splitlines()[1:]
+    assert truncated.startswith("  dog/0.png: cannot be read as an image")
+    assert broken.startswith("  dog/9.png: cannot be read as an image")
+    assert sizes.startswith("  cat/large0.png: all images must have one size (9 x 9 came, and 2 more of other sizes; ")
+
+
+def test_splits_by_other_names_are_no_classes(tmp_path):
+    write_images(tmp_path / "pets" / "Train")
+    write_images(tmp_path / "pets" / "Test")
+    assert 'named "train" and "test" (came: Test, Train); rename them' in refusal(tmp_path, source="./pets")
+
+
+def test_a_note_beside_the_folder_with_all_classes_is_left_out(tmp_path):
+    write_images(tmp_path / "archive" / "pets")
+    (tmp_path / "archive" / "README.txt").write_text("from the net")
+    assert splits(tmp_path, source="./archive").class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(("train", "test", "channels"), [("L", "RGB", 1), ("RGB", "L", 3)])
+def test_images_to_test_with_have_the_channels_of_those_to_train_with(tmp_path, train, test, channels):
+    write_images(tmp_path / "pets" / "train", mode=train)
+    write_images(tmp_path / "pets" / "test", mode=test)
+    assert rows_for_testing(tmp_path, source="./pets").x.shape == (10, 3, 4, channels)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    write_images(tmp_path / "pets", ("cat", os.fsdecode(b"d\xf6g")))
+    assert r"must be UTF-8 ('d\udcf6g/0.png' came)" in refusal(tmp_path, source="./pets")
+
+
 def test_folders_without_images_or_with_one_class_are_refused(tmp_path):
     (tmp_path / "texts" / "a").mkdir(parents=True)
     (tmp_path / "texts" / "a" / "x.txt").write_text("x")

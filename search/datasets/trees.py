@@ -59,10 +59,13 @@ def open_tree(path: Path) -> Tree:
         tree = _archive(path, _tar_members, _read_tar)
     if not tree.names:
         raise SearchError(f"{path}: holds no files")
-    return _unwrapped(tree)
+    for name in tree.names:
+        if not name.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise SearchError(f"{path}: names of files and folders must be UTF-8 ({name!a} came); rename it")
+    return unwrapped(tree)
 
 
-def _unwrapped(tree: Tree) -> Tree:
+def unwrapped(tree: Tree) -> Tree:
     """The tree below its top folder, where everything is in that one."""
     top, *others = {name.partition("/")[0] for name in tree.names}
     if others or top in ("train", "test") or tree.names == (top,):
@@ -73,7 +76,7 @@ def _unwrapped(tree: Tree) -> Tree:
             yield name.removeprefix(f"{top}/"), content
 
     below = tuple(name.removeprefix(f"{top}/") for name in tree.names)
-    return _unwrapped(Tree(f"{tree.where}/{top}", below, read))
+    return unwrapped(Tree(f"{tree.where}/{top}", below, read))
 
 
 def _folder(path: Path) -> Tree:
