@@ -89,5 +89,5 @@ def _from_here(keys: tuple[str, ...], value: Any) -> Any:
 
 def is_path(text: str) -> bool:
     """Whether a source of data or a space is a file or folder rather than a name."""
-    suffixes = (".toml", ".npz", ".csv", ".zip", ".tar", ".tar.gz", ".tgz")
-    return "/" in text or "\\" in text or text.startswith(".") or text.lower().endswith(suffixes)
+    suffixes = (".toml", ".npz", ".csv", ".tsv", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz")
+    return "/" in text or "\\" in text or text.startswith(".") or text.lower().endswith((*suffixes, "-ubyte"))

@@ -320,6 +320,24 @@ def test_an_embedded_source_takes_no_path(tmp_path):
     assert "digits needs no file" in refusal(tmp_path, source="digits", path="x.npz")
 
 
+def test_a_target_is_for_tables_alone(tmp_path):
+    write_npz(tmp_path)
+    for source in ("digits", "./data.npz"):
+        assert "data.target: is for a CSV file, not for " in refusal(tmp_path, source=source, target="label")
+
+
+@pytest.mark.parametrize(
+    ("x_test", "words"),
+    [
+        (pixels(4, 5, 5), "x_test must have rows of the shape (4, 4), as x_train ((5, 5) came)"),
+        (pixels(4, 4, 4) / 255, "x_test must hold the kind of numbers that x_train holds, uint8 (float64 came)"),
+    ],
+)
+def test_rows_to_test_with_of_another_form_are_refused_before_the_search(tmp_path, x_test, words):
+    write_npz(tmp_path, x_test=x_test, y_test=np.arange(4) % 2)
+    assert words in refusal(tmp_path, source="./data.npz")
+
+
 def test_images_by_class_are_read_in_colour_unless_all_are_grey(tmp_path):
     write_images(tmp_path / "grey", mode="L")
     found = splits(tmp_path, source="./grey", test=0.25, validation=0.25)
@@ -589,6 +607,15 @@ def test_idx_files_are_read_plain_and_gzipped(tmp_path, compress):
         found, test = splits(tmp_path, source=source), rows_for_testing(tmp_path, source=source)
         assert (len(found.train.x), len(found.validation.x)) == (32, 8)
         assert np.array_equal(test.x, pixels(10, 4, 4))
+
+
+def test_of_several_sets_of_idx_files_in_a_folder_the_named_one_is_read(tmp_path):
+    for prefix, classes in (("emnist-digits-", 2), ("emnist-letters-", 4)):
+        (tmp_path / f"{prefix}train-images-idx3-ubyte").write_bytes(idx(pixels(40, 4, 4)))
+        (tmp_path / f"{prefix}train-labels-idx1-ubyte").write_bytes(idx((np.arange(40) % classes).astype(np.uint8)))
+    for name, classes in (("digits-train-images-idx3", 2), ("letters-train-labels-idx1", 4)):
+        assert len(splits(tmp_path, source=f"./emnist-{name}-ubyte").class_names) == classes
+    assert "holds several data sets" in refusal(tmp_path, source=".")
 
 
 @pytest.mark.parametrize(

@@ -407,6 +407,13 @@ def test_paths_on_the_command_line_start_where_the_user_stands(study, tmp_path, 
     assert plan.data.source == str(here / "photos")
 
 
+@pytest.mark.parametrize(
+    "name", ["t.tsv", "t.tar.xz", "t.tbz2", "train-images-idx3-ubyte", "emnist-train-images-idx3-ubyte.gz"]
+)
+def test_every_kind_of_file_that_is_read_is_known_for_one_by_its_name(study, name):
+    assert load_study(study(), [f"data.source={name}"]).plan.data.source == str(Path.cwd() / name)
+
+
 # Fingerprints
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from search.datasets.arrays import Arrays, Rescale, Source
 from search.datasets.cifar import is_cifar, read_cifar
 from search.datasets.generated import digits, xor
-from search.datasets.idx import is_idx, read_idx
+from search.datasets.idx import is_idx, prefix_of, read_idx
 from search.datasets.images import images
 from search.datasets.known import KNOWN, locate
 from search.datasets.npz import read_npz
@@ -59,6 +59,7 @@ def _opened(plan: DataPlan, base: Path) -> Source:
     if plan.source in _EMBEDDED:
         if plan.path is not None:
             raise SearchError(f"data.path: {plan.source} needs no file (came {shown(plan.path)})")
+        _refuse_target(plan.target, plan.source)
         return digits() if plan.source == "digits" else xor(plan.seed)
     names = KNOWN[plan.source].class_names if plan.source in KNOWN else None
     return _from_path(_place(plan, base), names, plan.target)
@@ -81,17 +82,24 @@ def _place(plan: DataPlan, base: Path) -> Path:
 def _from_path(path: Path, class_names: Sequence[str] | None, target: str | None) -> Source:
     """The source for what lies at a path, by its ending or by the files in it."""
     name = path.name.lower()
-    if name.endswith(".npz"):
-        return read_npz(path, class_names)
     if name.endswith((".csv", ".tsv")):
         return read_csv(path, target)
+    _refuse_target(target, path)
+    if name.endswith(".npz"):
+        return read_npz(path, class_names)
+    prefix = None
     if path.is_file() and is_idx(path.name):
-        path = path.parent
+        prefix, path = prefix_of(path.name), path.parent
     elif not path.is_dir() and not name.endswith(ARCHIVES):
         raise SearchError(f"{path}: unknown kind of file; readable are {_FORMS}")
     tree = open_tree(path)
     if is_cifar(tree.names):
         return read_cifar(tree)
     if any(is_idx(name) for name in tree.names):
-        return read_idx(tree, class_names)
+        return read_idx(tree, class_names, prefix)
     return images(tree)
+
+
+def _refuse_target(target: str | None, source: str | Path) -> None:
+    if target is not None:
+        raise SearchError(f"data.target: is for a CSV file, not for {source}; leave it out")

@@ -21,7 +21,7 @@ from search.datasets.arrays import BYTES_LIMIT, Arrays, Source, checked, class_n
 from search.datasets.trees import Tree
 from search.errors import SearchError
 
-_NAME = re.compile(r"(?:^|.*[-_.])(train|t10k|test)[-_.](images|labels)[-_.]idx\d[-_.]ubyte(?:\.gz)?$")
+_NAME = re.compile(r"(|.*[-_.])(train|t10k|test)[-_.](images|labels)[-_.]idx\d[-_.]ubyte(?:\.gz)?$")
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -30,16 +30,23 @@ def is_idx(name: str) -> bool:
     return _NAME.match(name) is not None
 
 
-def read_idx(tree: Tree, class_names: Sequence[str] | None = None) -> Source:
+def prefix_of(name: str) -> str | None:
+    """What a file's name begins with before it is named as those of MNIST: "emnist-digits-"; None for other names."""
+    match = _NAME.match(name)
+    return match and match[1]
+
+
+def read_idx(tree: Tree, class_names: Sequence[str] | None = None, prefix: str | None = None) -> Source:
     """A source over train-images, train-labels and, if there is a test split, t10k-images, t10k-labels.
 
     Args:
         tree: Where the files are.
         class_names: Names of the labels "0", "1", ...; None takes those that occur in the training labels.
+        prefix: What the names of the files begin with; None where there is one such set of files.
     Raises:
-        SearchError: A file is missing or is not what its header says.
+        SearchError: A file is missing or is not what its header says, or there are several sets of files.
     """
-    files = _files(tree)
+    files = _files(tree, prefix)
     labels = class_names_of(f"{tree.where}/{files['train'][1]}", _array(tree, files["train"][1]))
     if class_names is not None:
         labels = tuple(str(index) for index in range(len(class_names)))
@@ -52,9 +59,14 @@ def read_idx(tree: Tree, class_names: Sequence[str] | None = None) -> Source:
     return Source(tree.where, lambda: read("train"), test, tuple(class_names or labels))
 
 
-def _files(tree: Tree) -> dict[str, tuple[str, str]]:
+def _files(tree: Tree, prefix: str | None) -> dict[str, tuple[str, str]]:
     """The names of the images and the labels, for each split."""
-    found = {match.groups(): match.string for name in tree.names if (match := _NAME.match(name))}
+    matches = [match for name in tree.names if (match := _NAME.match(name)) and prefix in (None, match[1])]
+    found = {match.groups()[1:]: match.string for match in matches}
+    rivals = {match[1] for match in matches} - {prefix_of(name) for name in found.values()}
+    if rivals:
+        one = next(iter(found.values()))
+        raise SearchError(f"{tree.where}: holds several data sets ({one} is of one); name a file of that you mean")
     splits = {}
     for split, spelling in (("train", "train"), ("test", "t10k"), ("test", "test")):
         pair = [found.get((spelling, part)) for part in ("images", "labels")]

@@ -6,6 +6,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,7 @@ from search.datasets.arrays import BYTES_LIMIT, Arrays, Source, checked, class_n
 from search.errors import SearchError
 
 _PAIRS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
+_DAMAGED = (OSError, ValueError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npz(path: Path, class_names: Sequence[str] | None = None) -> Source:
@@ -25,7 +27,8 @@ def read_npz(path: Path, class_names: Sequence[str] | None = None) -> Source:
         path: The file.
         class_names: Names of the labels "0", "1", ...; None takes those that occur in y_train.
     Raises:
-        SearchError: No such file, not an .npz, or without the two training arrays.
+        SearchError: No such file, not an .npz, without the two training arrays, or with rows of another form to test
+            with.
     """
     present = _members(path)
     missing = [name for name in _PAIRS["train"] if name not in present]
@@ -36,6 +39,8 @@ def read_npz(path: Path, class_names: Sequence[str] | None = None) -> Source:
         )
     if ("x_test" in present) != ("y_test" in present):
         raise SearchError(f"{path}: x_test and y_test must come together (came: {', '.join(sorted(present))})")
+    if "x_test" in present:
+        _refuse_other_rows(path)
     labels = class_names_of(f"{path}: y_train", _member(path, "y_train"))
     if class_names is not None:
         labels = tuple(str(index) for index in range(len(class_names)))
@@ -63,24 +68,38 @@ def _member(path: Path, name: str) -> NDArray[Any]:
             _refuse_wrong_size(file, archive.getinfo(f"{name}.npy").file_size)
             file.seek(0)
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        RuntimeError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as problem:
+    except _DAMAGED as problem:
         law = "arrays of numbers can be read, arrays of Python objects cannot"
         raise SearchError(f"{path}: {name}: {str(problem).strip()}; {law}") from None
 
 
 def _refuse_wrong_size(file: IO[bytes], stored_bytes: int) -> None:
     """Refuse a header that would have NumPy reserve more memory than there is data."""
-    first = np.lib.format.read_magic(file) == (1, 0)
-    header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-    shape, _, dtype = header(file)
+    shape, dtype = _header(file)
     declared = math.prod(shape) * dtype.itemsize
     if not dtype.hasobject and declared > min(stored_bytes, BYTES_LIMIT):
         raise ValueError(f"declares {declared} bytes (shape {shape}) of which {stored_bytes} are stored")
+
+
+def _refuse_other_rows(path: Path) -> None:
+    """Refuse rows to test with that are not as those to train with, before the search; nothing but headers is read."""
+    forms = []
+    with suppress(*_DAMAGED), zipfile.ZipFile(path) as archive:  # what is damaged is told when it is opened
+        for name in ("x_train", "x_test"):
+            with archive.open(f"{name}.npy") as file:
+                forms.append(_header(file))
+    if len(forms) < 2 or any(dtype.hasobject for _, dtype in forms):
+        return
+    (shape, dtype), (other_shape, other) = forms
+    if shape[1:] != other_shape[1:]:
+        came = f"{other_shape[1:]} came"
+        raise SearchError(f"{path}: x_test must have rows of the shape {shape[1:]}, as x_train ({came})")
+    if np.uint8 in (dtype, other) and "f" in (dtype.kind, other.kind):  # pixels would be scaled in one of them only
+        raise SearchError(f"{path}: x_test must hold the kind of numbers that x_train holds, {dtype} ({other} came)")
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array."""
+    first = np.lib.format.read_magic(file) == (1, 0)
+    shape, _, dtype = (np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0)(file)
+    return shape, dtype
