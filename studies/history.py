@@ -142,7 +142,8 @@ def trial_record(trial: FrozenTrial, monitor: str, direction: Direction, test: A
         direction: Of the monitor.
         test: Its test score as the study's attribute holds it.
     """
-    user, system = trial.user_attrs, trial.system_attrs
+    system = trial.system_attrs
+    user = trial.user_attrs if HISTORY in system else _of_other_programs(trial.user_attrs)
     history = _history(trial, monitor)
     epochs, best_epoch, best = _reached(user, history, monitor, direction)
     state = _STATES[trial.state]
@@ -219,6 +220,13 @@ def _reached(
     best, best_epoch = _best(history.get(monitor, ()), direction)
     epochs = user.get("epochs", max(map(len, history.values()), default=0))
     return epochs, user.get("best_epoch", best_epoch), best
+
+
+def _of_other_programs(user: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes without those that have a name of ours for something else, such as weights = "model.h5"."""
+    kinds: dict[str, tuple[type, ...]] = dict.fromkeys(_COLUMNS, (int,))
+    kinds |= {"seconds": (int, float), "reason": (str,)}
+    return {name: value for name, value in user.items() if type(value) in kinds.get(name, (type(value),))}
 
 
 def _best(curve: Sequence[float], direction: Direction) -> tuple[float | None, int | None]:

@@ -94,6 +94,16 @@ def test_a_name_that_is_no_folder_s_is_refused_with_the_law(store):
     assert store.names() == ()
 
 
+def test_attributes_that_have_our_names_for_something_else_are_left_out(store):
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    told = {"weights": "model.h5", "seconds": None, "bracket": True, "epochs": [3], "best_epoch": 1.5, "reason": 7}
+    study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs=told | {"val_accuracy": 0.75}))
+    import_optuna(store, "other", study)
+    assert sorted(leaderboard(store.load("other"))["trial"]) == [0, 1]
+    assert store.load("other").trials[1].metrics == {"val_accuracy": 0.75}
+
+
 def test_several_objectives_are_refused(store):
     with pytest.raises(StudyError, match="has 2 objectives"):
         import_optuna(store, "mine", optuna.create_study(directions=["minimize", "maximize"]))
