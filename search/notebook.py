@@ -165,6 +165,8 @@ def run(
     from search.display import make_display
     from search.study import run_study
 
+    if hypermodel is not None and space is not None:
+        raise SearchError("hypermodel: takes the place of a space; leave one of both out")
     options = _options(out, store, backend, workers, slots_per_gpu)
     overrides = [*changes, *of_options(trials, minutes, seed)]
     given = f"{HYPERMODEL}{_named(hypermodel)}" if hypermodel is not None else space

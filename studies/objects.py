@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spaces import InputError, Space, find, read_toml, validate
+from spaces import InputError, Space, find, read_toml, shown, validate
 from studies import overrides as command_line
 from studies.plan import CATALOG, GIVEN, LoadedStudy, StudyPlan, study_from
 
@@ -29,13 +29,16 @@ def study_of(
         tables = {**read_toml(place), "enqueue": []}
     elif isinstance(study, StudyPlan):
         tables = study.model_dump(mode="json", exclude_unset=True)
-    assert isinstance(tables, Mapping)
+    if not isinstance(tables, Mapping):
+        raise InputError("study", [f"must be a file, a name, tables or a plan (came {shown(tables)})"])
     if isinstance(space, str | Path):
         tables, space = {**tables, "space": str(space)}, None
     elif space is not None:
         tables = {**tables, "space": GIVEN}
     if isinstance(space, Mapping):
         space = validate(Space, space, "space")
+    if space is not None and not isinstance(space, Space):
+        raise InputError("space", [f"must be a file, a name, tables or a space (came {shown(space)})"])
     changes, problems = command_line.parse(overrides)
     changed, misplaced = command_line.apply(tables, changes)
     if problems or misplaced:

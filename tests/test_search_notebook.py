@@ -100,6 +100,14 @@ def test_problems_of_tables_come_as_those_of_a_file_do(folder):
         search.run({**TABLES, "hyperbnd": {}}, space=SPACE)
     with pytest.raises(InputError, match=r"budget\.trials"):
         search.run(TABLES, space=SPACE, changes=["budget.trials=0"])
+    for study, space in ((3, None), (TABLES, 3)):
+        with pytest.raises(InputError, match=r"must be a file, a name, tables or a .* \(came 3\)"):
+            search.run(study, space=space)
+
+
+def test_a_hypermodel_and_a_space_are_one_too_many(folder):
+    with pytest.raises(SearchError, match="takes the place of a space"):
+        search.run(TABLES, space=SPACE, hypermodel="hypermodels:Scoped")
 
 
 def test_a_parameter_that_no_model_reads_is_refused_as_that_of_a_file_is(folder):
