@@ -75,7 +75,7 @@ def test_a_study_of_another_program_is_imported_and_shown_by_every_command(tmp_p
     assert (done.stdout, done.stderr) == ("imported mine: 3 trials; toprung leaderboard mine\n", "")
     status = json.loads(toprung("status", "--json", cwd=tmp_path).stdout)
     assert (status["state"], status["budget"], status["trials"]["complete"]) == ("imported", None, 3)
-    assert "3: 3 complete" in toprung("status", cwd=tmp_path).stdout
+    assert "3 trials: 3 complete" in toprung("status", cwd=tmp_path).stdout
     assert toprung("leaderboard", "mine", cwd=tmp_path).stdout.count("complete") == 3
     for words, file in (("report mine", "report.html"), ("report mine --md", "report.md")):
         toprung(*words.split(), cwd=tmp_path)
