@@ -28,6 +28,7 @@ from search.cli_options import (
     Workers,
     load_record,
     open_store,
+    print_json,
 )
 from search.spaces_cli import spaces_app
 from search.studies_cli import studies_app
@@ -109,12 +110,12 @@ def plan(
     options = _options(RUNS, None, backend, workers, slots_per_gpu)
     loaded = _load(study, set_, trials, minutes, seed, hypermodel, options.backend)
     forecast = forecast_study(loaded, options, probe=probe)
-    _print_json(forecast) if json else _console().print(forecast_text(forecast))
+    print_json(forecast) if json else _console().print(forecast_text(forecast))
 
 
 @app.command(epilog="Example: toprung status digits")
 def status(
-    name: Annotated[str | None, typer.Argument(help="A study in the store; all by default.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A study in the store; all by default.", metavar="NAME")] = None,
     out: Out = RUNS,
     store: StoreUrl = None,
     json: Json = False,
@@ -124,12 +125,14 @@ def status(
 
     with open_store(out, store) as opened:
         found = standings(opened, name)
-    _print_json(*found) if json else _console().print(standings_text(found))
+    print_json(*found) if json else _console().print(standings_text(found))
 
 
 @app.command(epilog="Example: toprung leaderboard digits --top 5 --csv best.csv")
 def leaderboard(
-    names: Annotated[list[str], typer.Argument(help="A study in the store; several on the same data are compared.")],
+    names: Annotated[
+        list[str], typer.Argument(help="A study in the store; several on the same data are compared.", metavar="NAME")
+    ],
     top: Annotated[int | None, typer.Option(min=1, help="Only the first so many configurations.")] = None,
     sort: Annotated[str | None, typer.Option(help="A column to sort by; -COLUMN turns it round.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the table to a CSV file.")] = None,
@@ -201,6 +204,7 @@ def report(
     md: Annotated[bool, typer.Option("--md", help="Markdown for a repository page, its pictures in a folder.")] = False,
     out: Out = RUNS,
     store: StoreUrl = None,
+    json: Json = False,
 ) -> None:
     """Write one self-contained HTML file with the leaderboard and plots; or the same in Markdown."""
     from reports.page import write_report
@@ -215,7 +219,7 @@ def report(
         folder.mkdir(parents=True, exist_ok=True)  # of a study that was imported there is none
     path = to or folder / ("report.md" if md else REPORT)
     (write_repository_page if md else write_report)(record, folder, path)
-    typer.echo(f"report: {path}")
+    print_json({"report": str(path)}) if json else typer.echo(f"report: {path}")
 
 
 @app.command(epilog="Example: toprung dashboard --port 8080")
@@ -235,7 +239,7 @@ def dashboard(
 @app.command(epilog="Example: toprung explain digits 12")
 def explain(
     name: Name,
-    trial: Annotated[int, typer.Argument(help="The number of a trial.", min=0)],
+    trial: Annotated[int, typer.Argument(help="The number of a trial.", min=0, metavar="TRIAL")],
     out: Out = RUNS,
     store: StoreUrl = None,
     json: Json = False,
@@ -244,7 +248,7 @@ def explain(
     from search.explain import explanation, explanation_text
 
     found = explanation(load_record(out, store, name), trial)
-    _print_json(found) if json else _console().print(explanation_text(found))
+    print_json(found) if json else _console().print(explanation_text(found))
 
 
 @app.command(epilog="Example: toprung doctor --backend jax")
@@ -253,7 +257,7 @@ def doctor(backend: Backend = None, json: Json = False) -> None:
     from search.doctor import examine, findings_text
 
     findings = examine(_backend(backend))
-    _print_json(findings) if json else _console().print(findings_text(findings))
+    print_json(findings) if json else _console().print(findings_text(findings))
 
 
 def main() -> None:
@@ -306,13 +310,6 @@ def _console() -> Console:
     from search.output import Output
 
     return Output(markup=False)  # what is in brackets is a user's, or an extra of pip's
-
-
-def _print_json(*values: Any) -> None:
-    import json
-
-    for value in values:
-        typer.echo(json.dumps(value))
 
 
 def _print_conclusion(record: Any, options: Options) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
     from studies.records import StudyRecord
     from studies.store import Store
 
-Study = Annotated[str, typer.Argument(help="A study file, or the name of one in the catalog.")]
-Name = Annotated[str, typer.Argument(help="A study in the store.")]
+Study = Annotated[str, typer.Argument(help="A study file, or the name of one in the catalog.", metavar="STUDY")]
+Name = Annotated[str, typer.Argument(help="A study in the store.", metavar="NAME")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of all runs.")]
 
 
@@ -77,6 +79,35 @@ Version = Annotated[
     bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", is_eager=True)]
+
+
+def print_json(*values: Mapping[str, Any]) -> None:
+    """One JSON object a line on standard output; what is no finite number is null."""
+    import json
+
+    for value in values:
+        typer.echo(json.dumps(_finite(value)))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def show_file(path: Path, as_json: bool) -> None:
+    """A TOML file as it is, or what it says as JSON."""
+    from spaces import read_toml
+
+    print_json(read_toml(path)) if as_json else typer.echo(path.read_text(encoding="utf-8"), nl=False)
+
+
+def two_columns(lines: Mapping[str, str]) -> str:
+    """Names and what is said of them, one below the other."""
+    width = max(map(len, lines), default=0)
+    return "\n".join(f"{name:{width}}  {text}".rstrip() for name, text in lines.items())
 
 
 def load_record(out: Path, store: str | None, name: str) -> StudyRecord:

@@ -63,7 +63,7 @@ def standings_text(found: Sequence[dict[str, Any]]) -> RenderableType:
         return "no studies yet; begin with: toprung run digits"
     grid = Table.grid("name", "lines", padding=(0, 2, 0, 0))
     for one in found:
-        lines = [f"{one['state']}, {_trials(one)}", _spent(one), *one["workers"]]
+        lines = [f"{one['state']}, {_trials(one)}", *_spent(one), *one["workers"]]
         grid.add_row(Text(one["name"], style="bold"), "\n".join(lines))
     return grid
 
@@ -75,10 +75,13 @@ def _trials(one: dict[str, Any]) -> str:
     return f"{trials}{counts and ': '}{counts}"
 
 
-def _spent(one: dict[str, Any]) -> str:
+def _spent(one: dict[str, Any]) -> list[str]:
+    """Nothing of what is not there: another program's study has no epochs, a new one no best trial."""
     time = "" if one["seconds"] is None else f" in {duration(one['seconds'])}"
-    best = "" if one["best"] is None else f"; best {one['monitor']} {one['best']:.4f} (trial {one['best_trial']})"
-    return f"{counted(one['epochs'], 'epoch')}{time}{best}"
+    told = [f"{counted(one['epochs'], 'epoch')}{time}"] if one["epochs"] else []
+    if one["best"] is not None:
+        told.append(f"best {one['monitor']} {one['best']:.4f} (trial {one['best_trial']})")
+    return ["; ".join(told)] if told else []
 
 
 def _age(moment: str) -> float:

@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from search.cli_options import Name, Out, StoreUrl, Study, load_record, open_store
+from search.cli_options import (
+    Json,
+    Name,
+    Out,
+    StoreUrl,
+    Study,
+    load_record,
+    open_store,
+    print_json,
+    show_file,
+    two_columns,
+)
 from studies.files import RUNS, is_name, store_url
 
 studies_app = typer.Typer(no_args_is_help=True, help="Studies: the catalog and the store.")
 
 
 @studies_app.command("list", epilog="Example: toprung studies list")
-def studies_list(out: Out = RUNS, store: StoreUrl = None) -> None:
+def studies_list(out: Out = RUNS, store: StoreUrl = None, json: Json = False) -> None:
     """The studies of the catalog, and those in the store."""
     from spaces import catalog_names
     from studies.plan import CATALOG
 
-    typer.echo("catalog: " + ", ".join(catalog_names(CATALOG)))
+    catalog = {name: _first_sentence(CATALOG / f"{name}.toml") for name in catalog_names(CATALOG)}
+    stored: list[str] = []
     if store is not None or (out / "studies.db").exists():
         with open_store(out, store) as opened:
-            typer.echo("store:   " + (", ".join(opened.names()) or "none yet"))
+            stored = list(opened.names())
+    if json:
+        print_json(*({"name": name, "in": "catalog", "description": text} for name, text in catalog.items()))
+        print_json(*({"name": name, "in": "store"} for name in stored))
+        return
+    typer.echo(f"In the catalog, for toprung run:\n{two_columns(catalog)}")
+    typer.echo(f"In the store: {', '.join(stored) or 'none yet'}")
 
 
 @studies_app.command("show", epilog="Example: toprung studies show digits")
-def studies_show(study: Study) -> None:
+def studies_show(study: Study, json: Json = False) -> None:
     """The text of a study of the catalog, to copy and change."""
     from spaces import find
     from studies.plan import CATALOG
 
-    typer.echo(find("study", study, CATALOG).read_text(encoding="utf-8"), nl=False)
+    show_file(find("study", study, CATALOG), json)
 
 
 @studies_app.command("remove", epilog="Example: toprung studies remove digits --yes")
@@ -40,6 +59,7 @@ def studies_remove(
     out: Out = RUNS,
     store: StoreUrl = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    json: Json = False,
 ) -> None:
     """Delete a study from the store, and its folder with checkpoints and models."""
     from search.folder import remove_study
@@ -49,12 +69,12 @@ def studies_remove(
         files = f" and everything in {out / name}" if is_name(name) else ""
         typer.confirm(f"Delete the study {name}{files}?", abort=True)
     remove_study(store_url(out, store), name, out / name)
-    typer.echo(f"removed {name}")
+    print_json({"removed": name}) if json else typer.echo(f"removed {name}")
 
 
 @studies_app.command("import", epilog="Example: toprung studies import old --from-optuna sqlite:///optuna.db")
 def studies_import(
-    name: Annotated[str, typer.Argument(help="What it is called in the store.")],
+    name: Annotated[str, typer.Argument(help="What it is called in the store.", metavar="NAME")],
     from_optuna: Annotated[
         str | None, typer.Option("--from-optuna", help="An Optuna study.", metavar="URL[#STUDY]")
     ] = None,
@@ -63,6 +83,7 @@ def studies_import(
     ] = None,
     out: Out = RUNS,
     store: StoreUrl = None,
+    json: Json = False,
 ) -> None:
     """Copy the finished trials of another program's study, to be browsed, compared and exported here."""
     from studies.imports import import_keras_tuner, import_optuna, open_optuna
@@ -77,4 +98,13 @@ def studies_import(
         else:
             assert from_keras_tuner is not None
             count = import_keras_tuner(opened, name, from_keras_tuner)
-    typer.echo(f"imported {name}: {count} trials; toprung leaderboard {name}")
+    if json:
+        print_json({"imported": name, "trials": count})
+    else:
+        typer.echo(f"imported {name}: {count} trials; toprung leaderboard {name}")
+
+
+def _first_sentence(path: Path) -> str:
+    """Of the comment with which a study of the catalog begins."""
+    lines = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return " ".join(line.removeprefix("#").strip() for line in lines).partition(". ")[0].rstrip(".")

@@ -1,11 +1,13 @@
 """The command line as its user meets it: a process, its output, its exit code, what it leaves behind."""
 
 import json
+import math
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
@@ -19,6 +21,8 @@ from typer.main import get_command
 
 from search.boundary import run_verb
 from search.cli import app
+from search.cli_options import print_json
+from search.studies_cli import studies_list
 from studies.store import sqlite_url
 
 ROOT = Path(__file__).parent.parent
@@ -75,7 +79,9 @@ def test_a_study_of_another_program_is_imported_and_shown_by_every_command(tmp_p
     assert (done.stdout, done.stderr) == ("imported mine: 3 trials; toprung leaderboard mine\n", "")
     status = json.loads(toprung("status", "--json", cwd=tmp_path).stdout)
     assert (status["state"], status["budget"], status["trials"]["complete"]) == ("imported", None, 3)
-    assert "3 trials: 3 complete" in toprung("status", cwd=tmp_path).stdout
+    said = [line.strip() for line in toprung("status", cwd=tmp_path).stdout.splitlines()]
+    assert said[0] == "mine  imported, 3 trials: 3 complete"
+    assert said[1].startswith("best value 0.")
     assert toprung("leaderboard", "mine", cwd=tmp_path).stdout.count("complete") == 3
     for words, file in (("report mine", "report.html"), ("report mine --md", "report.md")):
         toprung(*words.split(), cwd=tmp_path)
@@ -165,6 +171,44 @@ def test_every_study_and_space_in_the_readme_is_read_without_an_error(tmp_path):
     for name, text in blocks:
         (tmp_path / name).write_text(text)
     assert load_study(str(tmp_path / "my_study.toml")).space == load_space(str(tmp_path / "my_space.toml"))
+
+
+def test_every_command_but_the_dashboard_answers_scripts():
+    without = [words for words, command in verbs() if "--json" not in [o for p in command.params for o in p.opts]]
+    assert without == ["dashboard"]
+
+
+def test_what_scripts_get_is_json_whatever_it_holds(capsys):
+    print_json({"value": math.nan, "rungs": ({"value": math.inf, "rank": 1},), "name": "digits"})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "value": None,
+        "rungs": [{"value": None, "rank": 1}],
+        "name": "digits",
+    }
+
+
+def test_files_of_the_catalogs_are_shown_as_they_are_or_as_json(tmp_path, capsys):
+    for room, name in (("spaces", "cnn"), ("studies", "xor")):
+        text = (ROOT / room / "catalog" / f"{name}.toml").read_text(encoding="utf-8")
+        assert run_verb(app, [room, "show", name]) == 0
+        assert capsys.readouterr().out == text
+        assert run_verb(app, [room, "show", name, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == tomllib.loads(text)
+    (tmp_path / "bad.toml").write_text("a = = 1")
+    assert run_verb(app, ["spaces", "show", str(tmp_path / "bad.toml"), "--json"]) == 2
+
+
+def test_the_catalog_says_in_a_line_what_each_study_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    studies_list()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("digits               Handwritten digits of 8 x 8 pixels (they come with toprung)")
+    assert len({re.match(r"\S+ +", line).end() for line in lines[1:-1]}) == 1
+    assert lines[-1] == "In the store: none yet"
+    studies_list(json=True)
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(one["description"] for one in found)
+    assert {one["in"] for one in found} == {"catalog"}
 
 
 def examples():
