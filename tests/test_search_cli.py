@@ -211,6 +211,17 @@ def test_the_catalog_says_in_a_line_what_each_study_is(tmp_path, monkeypatch, ca
     assert {one["in"] for one in found} == {"catalog"}
 
 
+@pytest.mark.parametrize("folder", [".", "tests", "tests/benchmarks", "studies/catalog"])
+def test_links_between_pages_lead_to_a_page_and_a_heading_of_it(folder):
+    path = ROOT / folder / "README.md"
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", path.read_text(encoding="utf-8")):
+        file, _, anchor = link.partition("#")
+        target = path if not file else (path.parent / file).resolve()
+        assert target.is_file(), link
+        headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+        assert not anchor or anchor in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings], link
+
+
 def examples():
     """The examples at the end of each help that need no training, with what they need in the folder."""
     return [c.epilog.removeprefix("Example: toprung ") for w, c in verbs() if w not in SLOW_EXAMPLES]
