@@ -144,6 +144,13 @@ def whole_numbers(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
+def by_epoch(axes: Axes) -> None:
+    """Epochs along the x axis, from the first: there is no epoch 0."""
+    axes.set_xlabel("epoch")
+    whole_numbers(axes.xaxis)
+    axes.set_xlim(left=0.5)
+
+
 def legend(axes: Axes, order: Sequence[int] | None = None) -> None:
     """A legend without a frame, its entries in the given order."""
     handles, labels = axes.get_legend_handles_labels()

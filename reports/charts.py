@@ -15,6 +15,7 @@ from reports.canvas import (
     HATCHES,
     Chart,
     beyond,
+    by_epoch,
     canvas,
     in_sight,
     legend,
@@ -60,8 +61,7 @@ def learning_curves(study: StudyRecord, top: int = len(COLOURS)) -> Chart | None
         _draw_curve(axes, study, best[place], place)
     metric, _ = metric_names(study)
     scale(axes, metric, _worth_seeing(study, best, others), maximize=study.direction == "maximize")
-    axes.set_xlabel("epoch")
-    whole_numbers(axes.xaxis)
+    by_epoch(axes)
     legend(axes, range(len(best))[::-1])
     values = ", ".join(f"trial {trial.number} {shown(metric, trial.value)}" for trial in best)
     text = f"Validation {spoken(metric)} by epoch, a dot at the best epoch. Best values: {values}."
@@ -84,8 +84,7 @@ def trial_curves(study: StudyRecord, trial: TrialRecord) -> Chart | None:
     for axes, metric in zip(plots, metrics, strict=True):
         _draw_splits(axes, trial, metric)
     legend_above(plots[0], columns=3)
-    axes.set_xlabel("epoch")
-    whole_numbers(axes.xaxis)
+    by_epoch(axes)
     figure.align_ylabels()
     best = f"best {shown(metrics[0], trial.value)} at epoch {trial.best_epoch}"
     text = f"Trial {trial.number} by epoch, in training and validation: {listed([spoken(name) for name in metrics])}"

@@ -10,6 +10,7 @@ from reports.canvas import (
     DASHES,
     GREY,
     Chart,
+    by_epoch,
     canvas,
     curve,
     legend,
@@ -18,7 +19,6 @@ from reports.canvas import (
     percent,
     scale,
     short_label,
-    whole_numbers,
 )
 from reports.leaderboard import metric_names, usable
 from reports.sections import Table
@@ -55,8 +55,7 @@ def every_curve(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | No
         values = [value for trial in trials for value in trial.history.get(name, ())]
         scale(axes, metric, values, maximize=study.direction == "maximize")
         axes.set_ylabel(f"{SPLITS[split]} {spoken(metric)}")
-    axes.set_xlabel("epoch")
-    whole_numbers(axes.xaxis)
+    by_epoch(axes)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=7)
     told = "; ".join(f"{_label(study, trial)} {shown(metric, trial.value)}" for trial in trials)
     return Chart("All trials together", figure, f"By epoch, best validation {spoken(metric)}: {told}.", detailed=True)

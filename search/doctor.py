@@ -64,7 +64,7 @@ def findings_text(found: dict[str, Any]) -> RenderableType:
     table.add_row("GPUs of the system", ", ".join(f"GPU {gpu}" for gpu in found["gpus"]) or "none")
     table.add_row(f"devices of {found['backend']}", ", ".join(found.get("devices", [])) or "cores only")
     if "computed_on" in found:
-        table.add_row("a product ran on", found["computed_on"])
+        table.add_row("a matrix product ran on", found["computed_on"])
         table.add_row("importing Keras took", f"{found['import_seconds']:.1f} s")
     for problem in found["problems"]:
         table.add_row(Text("problem", style="bold red"), problem)

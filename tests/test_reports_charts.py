@@ -61,6 +61,14 @@ def test_no_axis_label_of_a_chart_is_cut_off():
             assert box.x1 <= chart.figure.bbox.width, chart.title
 
 
+def test_there_is_no_epoch_0():
+    long = curve(0, values=[0.5 + i / 100 for i in range(27)])
+    for chart in (learning_curves(study([long])), trial_curves(study([long]), long)):
+        axes = chart.figure.axes[-1]
+        low, high = axes.get_xlim()
+        assert all(tick >= 1 and tick % 1 == 0 for tick in axes.get_xticks() if low <= tick <= high)
+
+
 def test_slices_say_what_a_dark_point_is():
     slices = parameter_section(study([curve(i, params={"units": i}) for i in range(3)])).charts[-1]
     assert slices.figure.get_supxlabel() == "the darker, the longer trained"

@@ -12,6 +12,7 @@ from reports.canvas import (
     COLOURS,
     GREY,
     Chart,
+    by_epoch,
     canvas,
     legend,
     legend_above,
@@ -19,7 +20,6 @@ from reports.canvas import (
     percent,
     short_label,
     split_curves,
-    whole_numbers,
 )
 from reports.diagnosis.scores import confused_pairs
 from reports.diagnosis.tables import best_epochs, class_name
@@ -103,8 +103,7 @@ def training_curves(diagnosis: Diagnosis) -> Chart | None:
     figure, plots = panels(len(metrics))
     for axes, metric in zip(plots, metrics, strict=True):
         _draw_curves(axes, diagnosis, metric)
-    axes.set_xlabel("epoch")
-    whole_numbers(axes.xaxis)
+    by_epoch(axes)
     figure.align_ylabels()
     legend_above(plots[0], columns=2)
     return Chart("Learning curves", figure, _curve_words(diagnosis, metrics))
