@@ -28,6 +28,8 @@ from studies.sampler import Proposer
 from studies.stopping import Stopping
 from studies.versions import versions
 
+_FAILED = "retraining_failed"  # attribute of a study: what failed with every seed
+
 
 def search(run: OpenRun) -> None:
     """Train trials until the budget is spent."""
@@ -67,9 +69,13 @@ def _announcement(run: OpenRun, records: Sequence[TrialRecord], spent: float) ->
     }
 
 
-def conclude(run: OpenRun, top: int) -> StudyRecord:
+def conclude(run: OpenRun, top: int, *, anew: bool = False) -> StudyRecord:
     """Score the complete trials and retrain the best `top`, on one opening of the test split; write files.
 
+    Args:
+        run: Whose study.
+        top: How many are retrained.
+        anew: Whether those that failed with every seed before are among them.
     Returns:
         The study as the store has it in the end.
     Raises:
@@ -80,7 +86,8 @@ def conclude(run: OpenRun, top: int) -> StudyRecord:
     if not trials:
         raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
     unscored = _restored(run, _unscored(trials, run.plan))
-    repetitions = _retrain(run, [trial for trial in trials[:top] if not _is_retrained(run, trial, record)])
+    again = [trial for trial in trials[:top] if not _is_retrained(run, trial, record)]
+    repetitions = _retrain(run, again, anew)
     if unscored or repetitions:
         of_winner = [one for one in repetitions if one.record.trial == trials[0].number]
         best = chosen(of_winner, run.plan) if of_winner else None
@@ -139,11 +146,24 @@ def _is_retrained(run: OpenRun, trial: TrialRecord, record: StudyRecord) -> bool
     return max([len(done), *(r.asked for r in done)]) >= plan.retrain.seeds
 
 
-def _retrain(run: OpenRun, trials: Sequence[TrialRecord]) -> list[Repetition]:
-    if not trials:
+def _retrain(run: OpenRun, trials: Sequence[TrialRecord], anew: bool) -> list[Repetition]:
+    """Retrain trials, and note those that fail with every seed: these are retrained again only where that is asked."""
+    plan = run.plan.retrain
+    wanted = {f"{one.number}-{plan.data}-{epochs_for(one, plan, run.sizes)}-{plan.seeds}": one for one in trials}
+    failed = set(run.study.attribute(_FAILED) or ())
+    if not anew:
+        for key in sorted(failed & wanted.keys()):
+            law = f"toprung retrain {run.plan.name} tries again"
+            run.observe("message", text=f"trial {wanted.pop(key).number}: retraining failed with every seed; {law}")
+    if not wanted:
         return []
     run.observe("phase", phase="retrain")
-    return retrain(trials, run.plan, run.recipe, run.sizes, run.crew)
+    found = retrain([*wanted.values()], run.plan, run.recipe, run.sizes, run.crew)
+    done = {one.record.trial for one in found}
+    now = failed - wanted.keys() | {key for key, trial in wanted.items() if trial.number not in done}
+    if now != failed:
+        run.study.set(_FAILED, sorted(now))
+    return found
 
 
 def _score(

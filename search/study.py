@@ -43,7 +43,7 @@ def retrain_study(
     stop: StopRequest,
     observe: Observe,
 ) -> StudyRecord:
-    """Retrain the best `top` configurations of a study in the store.
+    """Retrain the best `top` configurations of a study in the store, those too that failed with every seed before.
 
     Args:
         name: The study.
@@ -66,7 +66,7 @@ def retrain_study(
         run.study.set("state", record.state)  # opening it says that it searches
         if record.state != "finished":
             observe("message", text=f"{name}: its search isn't over; this opens the test split for what there is")
-        return conclude(run, top)
+        return conclude(run, top, anew=True)
 
 
 def stored_study(record: StudyRecord, retrain_changes: Mapping[str, Any]) -> LoadedStudy:

@@ -467,14 +467,28 @@ def test_a_seed_whose_retraining_fails_is_left_out_and_not_tried_again(tmp_path,
     assert epochs.read_text() == begun
 
 
-def test_a_run_whose_retraining_fails_with_every_seed_is_written_down_all_the_same(tmp_path, monkeypatch):
+def test_a_retraining_that_fails_with_every_seed_is_noted_and_tried_again_where_that_is_asked(tmp_path, monkeypatch):
+    from search.study import retrain_study
+
+    path, out, told = make_study(tmp_path), tmp_path / "runs", []
     monkeypatch.setenv("PYTHON_MISBEHAVE", "retrained:2:always-raise")
-    record = run(make_study(tmp_path), tmp_path / "runs", *SHORT)
+    record = run(path, out, *SHORT)
     assert record.retrained == ()
     assert any(trial.test for trial in record.trials)
     files = {file.name for file in (tmp_path / "runs/tiny").iterdir()}
     assert {"leaderboard.csv", "report.html"} <= files
     assert not files & set(BEST)
+    monkeypatch.delenv("PYTHON_MISBEHAVE")
+
+    def observe(kind, **fields):
+        told.append((kind, fields))
+
+    assert run(path, out, *SHORT, observe=observe).retrained == ()
+    (message,) = messages(told)
+    assert re.fullmatch(r"trial \d: retraining failed with every seed; toprung retrain tiny tries again", message)
+    assert len(retrain_study("tiny", options(out), 1, {}, StopRequest(), observe).retrained) == 2
+    assert len(run(path, out, *SHORT, observe=observe).retrained) == 2
+    assert messages(told) == [message]
 
 
 @pytest.mark.parametrize(("peak", "scored"), [("inf", True), ("2", False)], ids=["as before", "another"])
