@@ -132,6 +132,13 @@ def test_a_dense_layer_in_a_kernel_is_keras_s(activation):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-5)
 
 
+def test_a_recurrent_layer_whose_cell_has_the_activation_trains():
+    model = keras.Sequential([keras.Input((3, 2)), keras.layers.SimpleRNN(4, activation="silu")])
+    use_in_layers(model)
+    _, *gradients = _outputs_and_gradients(model, np.ones((5, 3, 2), np.float32))
+    assert [tuple(gradient.shape) for gradient in gradients] == [(2, 4), (4, 4), (4,)]
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"padding": "same", "strides": 2}, {"use_bias": False, "activation": "tanh"}, {"dilation_rate": 2}],

@@ -54,7 +54,7 @@ def _use_in_layer(layer: Any) -> None:
     for weight in layer.weights:
         if type(weight.regularizer) is VariablePenalty:
             weight.regularizer = _Penalty(weight.regularizer.l1, weight.regularizer.l2)
-    if getattr(layer, "activation", None) is keras.activations.silu:
+    if vars(layer).get("activation") is keras.activations.silu:  # a recurrent layer has its cell's
         layer.activation = _silu
     kind = type(layer)
     if kind is VariableDropout:
@@ -231,8 +231,9 @@ def _scaled(x: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
     return _with_gradient(x, lambda: x * factors, lambda gradient: gradient * factors)
 
 
-def _silu(x: tf.Tensor) -> tf.Tensor:
+def _silu(x: Any) -> tf.Tensor:
     """TensorFlow's own is a custom gradient; see `_with_gradient`."""
+    x = tf.convert_to_tensor(x)
     share = tf.sigmoid(x)
     return _with_gradient(x, lambda: x * share, lambda gradient: gradient * (share * (1 + x * (1 - share))))
 
