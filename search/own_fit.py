@@ -45,7 +45,8 @@ class OwnFit:
         self._offset = np.asarray(offset, np.float32)
         inputs = keras.Input(built.model.input_shape[1:])
         self._judge = keras.Model(inputs, built.inner(inputs))
-        self._judge.compile(loss=built.model.loss, metrics=metrics, jit_compile=JIT_COMPILE)
+        options = {"loss_weights": built.loss_weights, "metrics": metrics, "jit_compile": JIT_COMPILE}
+        self._judge.compile(loss=built.model.loss, **options)
 
     def to_device(self, x: NDArray[Any], y: NDArray[np.int32]) -> DeviceArrays:
         """The rows as the families' models begin with them, and labels as the loss takes them."""

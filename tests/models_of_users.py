@@ -155,6 +155,14 @@ def weighted_loss(hp):
     return with_loss("sparse_categorical_crossentropy", loss_weights=[0.1])
 
 
+class WeightedLossWithFit(keras_tuner.HyperModel):
+    def build(self, hp):
+        return weighted_loss(hp)
+
+    def fit(self, hp, model, *arguments, **options):
+        return model.fit(*arguments, batch_size=16, **options)
+
+
 def own_step(hp):
     model = functional((4, 4), 3, OwnStep)
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)

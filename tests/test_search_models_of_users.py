@@ -10,7 +10,7 @@ from trainers import PARAMS, assert_equal, job_events, make_blobs, make_trainer,
 from search.discovery import _answer
 from search.errors import Unusable
 from search.failures import failure
-from search.messages import PredictJob, Task, TrainJob
+from search.messages import EvaluateJob, PredictJob, Task, TrainJob
 
 pytestmark = pytest.mark.backend
 
@@ -102,6 +102,15 @@ def test_every_form_of_a_loss_trains_alike(tmp_path, name):
 def test_a_weight_of_the_loss_counts(tmp_path):
     weighted = train(of_tuner(tmp_path, "weighted_loss"), 1, OF_TUNER)
     assert weighted[0]["train_loss"] < 0.2 * train(of_tuner(tmp_path, "sparse"), 1, OF_TUNER, trial=1)[0]["train_loss"]
+
+
+def test_a_weight_of_the_loss_counts_for_the_test_split_as_for_the_validation_split(tmp_path):
+    trainer = of_tuner(tmp_path, "WeightedLossWithFit")
+    (epoch,) = train(trainer, 1, OF_TUNER)
+    task = Task(trial=0, folder="trials/0", params=OF_TUNER, seed=5)
+    rows = {"x": "data/x_validation.npy", "y": "data/y_validation.npy"}
+    found = trainer.evaluate(EvaluateJob(structure="s", task=task, best_epoch=1, **rows)).metrics
+    assert found["loss"] == pytest.approx(epoch["val_loss"])
 
 
 def test_a_step_of_its_own_takes_batches_of_the_study_s_size(tmp_path):

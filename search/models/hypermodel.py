@@ -53,6 +53,11 @@ class Built:
         return self.inner.compiled and self.model.output_shape[-1] > 1 and wants_rows(self.inner.loss)
 
     @property
+    def loss_weights(self) -> Any:
+        """What its loss is multiplied by; None for 1."""
+        return _single(getattr(self.inner._compile_loss, "_user_loss_weights", None))
+
+    @property
     def defaults(self) -> Params:
         """What it asked for that its space has not, and the defaults that it got."""
         return {name: value for name, value in self.hp.values.items() if name not in self.given}
@@ -76,7 +81,7 @@ class Built:
         self.model.compile(
             optimizer=self.inner.optimizer if self.inner.compiled else "sgd",
             loss=_single(self.inner.loss) if self.inner.compiled else self._usual_loss(),
-            loss_weights=_single(getattr(self.inner._compile_loss, "_user_loss_weights", None)),
+            loss_weights=self.loss_weights,
             metrics=[*own, *missing],
             run_eagerly=bool(self.inner.compiled and self.inner.run_eagerly),
             jit_compile=JIT_COMPILE,
