@@ -12,6 +12,7 @@ import typer
 from search.cli_options import (
     Backend,
     Debug,
+    FreshWorkers,
     Hypermodel,
     Json,
     Minutes,
@@ -67,6 +68,7 @@ def run(
     store: StoreUrl = None,
     workers: Workers = None,
     slots_per_gpu: SlotsPerGpu = 1,
+    fresh_workers: FreshWorkers = False,
     backend: Backend = None,
     trials: Trials = None,
     minutes: Minutes = None,
@@ -81,7 +83,7 @@ def run(
     from search.signals import stop_on_signals
     from search.study import run_study
 
-    options = _options(out, store, backend, workers, slots_per_gpu)
+    options = _options(out, store, backend, workers, slots_per_gpu, fresh_workers)
     loaded = _load(study, set_, trials, minutes, seed, hypermodel, options.backend)
     display = make_display(_console(), quiet=quiet, as_json=json)
     with stop_on_signals() as stop, display.showing():
@@ -294,10 +296,17 @@ def _load(
     return loaded
 
 
-def _options(out: Path, store: str | None, backend: str | None, workers: int | None, slots_per_gpu: int) -> Options:
+def _options(
+    out: Path,
+    store: str | None,
+    backend: str | None,
+    workers: int | None,
+    slots_per_gpu: int,
+    fresh_workers: bool = False,
+) -> Options:
     from search.open_run import Options
 
-    return Options(out, store_url(out, store), _backend(backend), workers, slots_per_gpu)
+    return Options(out, store_url(out, store), _backend(backend), workers, slots_per_gpu, fresh_workers)
 
 
 def _backend(name: str | None) -> str:

@@ -54,6 +54,9 @@ StoreUrl = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Workers; by default one a GPU, or one a core.")]
 SlotsPerGpu = Annotated[int, typer.Option(min=1, max=64, help="Workers that share a GPU.")]
+FreshWorkers = Annotated[
+    bool, typer.Option("--fresh-workers", help="A new process for every job: for models that leave memory behind.")
+]
 Backend = Annotated[
     str | None,
     typer.Option(help="Keras backend: tensorflow, jax or torch. By default KERAS_BACKEND, or tensorflow."),

@@ -132,6 +132,7 @@ def run(
     store: str | None = None,
     workers: int | None = None,
     slots_per_gpu: int = 1,
+    fresh_workers: bool = False,
     backend: str | None = None,
     quiet: bool = False,
 ) -> Study:
@@ -150,8 +151,9 @@ def run(
         changes: "section.key=value" each, as `--set` takes them.
         out: Folder of all runs.
         store: Database URL; by default sqlite:///OUT/studies.db.
-        workers: As `--workers`; so are the next two.
+        workers: As `--workers`; so are the next three.
         slots_per_gpu: See `workers`.
+        fresh_workers: See `workers`.
         backend: See `workers`.
         quiet: Show no progress.
     Raises:
@@ -167,7 +169,7 @@ def run(
 
     if hypermodel is not None and space is not None:
         raise SearchError("hypermodel: takes the place of a space; leave one of both out")
-    options = _options(out, store, backend, workers, slots_per_gpu)
+    options = _options(out, store, backend, workers, slots_per_gpu, fresh_workers)
     overrides = [*changes, *of_options(trials, minutes, seed)]
     given = f"{HYPERMODEL}{_named(hypermodel)}" if hypermodel is not None else space
     loaded, notes = with_space(_loaded(study, given, overrides), options.backend)
@@ -242,12 +244,18 @@ def _own_objects(record: StudyRecord) -> dict[str, Any]:
 
 
 def _options(
-    out: str | Path, store: str | None, backend: str | None, workers: int | None, slots_per_gpu: int
+    out: str | Path,
+    store: str | None,
+    backend: str | None,
+    workers: int | None,
+    slots_per_gpu: int,
+    fresh_workers: bool,
 ) -> Options:
     from search.devices import choose_backend
     from search.open_run import Options
 
-    return Options(Path(out), store_url(Path(out), store), choose_backend(backend), workers, slots_per_gpu)
+    url = store_url(Path(out), store)
+    return Options(Path(out), url, choose_backend(backend), workers, slots_per_gpu, fresh_workers)
 
 
 @contextmanager

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from search.telling import Observe
     from studies.store import OpenStudy, Store
 
-_MEMORY_SHARE = 0.25  # of the machine's memory, that the resident data of all workers may take
+_DATA_SHARE = 0.25  # of the machine's memory, that the resident data of all workers may take
+_WORKERS_SHARE = 0.8  # of it, that all workers may take together
 _TICK_SECONDS = 0.2
 
 
@@ -46,6 +47,7 @@ class Options:
         backend: Keras's backend.
         workers: How many; None for one a GPU slot, or one a core.
         slots_per_gpu: Workers that share a GPU.
+        fresh_workers: Whether every job of a search gets a new process.
         worker_command: The program of a worker.
     """
 
@@ -54,6 +56,7 @@ class Options:
     backend: str = "tensorflow"
     workers: int | None = None
     slots_per_gpu: int = 1
+    fresh_workers: bool = False
     worker_command: Sequence[str] = KERAS_WORKER
 
     def folder(self, name: str) -> Path:
@@ -165,7 +168,8 @@ def start_pool(options: Options, slots: Sequence[Slot], folder: Path) -> Pool:
         environment = worker_environment(slots[slot], options.backend, compiled=compiled)
         return SubprocessWorker(post, options.worker_command, environment, folder / "workers" / f"{slot}.log")
 
-    return Pool(start, len(slots))
+    most = 0 if options.fresh_workers else int(memory_bytes() * _WORKERS_SHARE / len(slots))
+    return Pool(start, len(slots), most)
 
 
 def publish(splits: SearchSplits, blobs: Blobs) -> None:
@@ -187,7 +191,7 @@ def workload(loaded: LoadedStudy, splits: SearchSplits, blobs: Blobs, slots: Seq
         scale=splits.scale,
         offset=splits.offset,
         threads=slots[0].threads,
-        resident_bytes=int(memory_bytes() * _MEMORY_SHARE / len(slots)),
+        resident_bytes=int(memory_bytes() * _DATA_SHARE / len(slots)),
         epochs=loaded.plan.hyperband.max_resource,
         early_stopping=loaded.plan.early_stopping,
         plateau=loaded.plan.plateau,

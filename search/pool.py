@@ -140,9 +140,16 @@ class SubprocessWorker:
 
 
 class Pool:
-    """The workers of a run, by slot."""
+    """The workers of a run, by slot.
 
-    def __init__(self, start: Callable[[int, Post], Worker], slots: int) -> None:
+    Args:
+        start: Starts a worker in a slot.
+        slots: How many there are.
+        most_bytes: Of memory that a worker may have taken when it gets another job.
+    """
+
+    def __init__(self, start: Callable[[int, Post], Worker], slots: int, most_bytes: int = sys.maxsize) -> None:
+        self.most_bytes = most_bytes
         self._inbox: queue.Queue[tuple[int, int, Event | Died]] = queue.Queue()
         self._start = start
         self._lives = dict.fromkeys(range(slots), 0)

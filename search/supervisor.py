@@ -12,7 +12,6 @@ from functools import partial
 from reports.words import counted
 from search.agenda import Agenda, Rule
 from search.desk import Desk
-from search.devices import memory_bytes
 from search.errors import Interrupted, SearchError
 from search.flight import Flight
 from search.logbook import Logbook
@@ -32,7 +31,6 @@ _TICK_SECONDS = 0.2
 _STARTING_SECONDS = 3600.0  # without a sign of life: importing, loading data
 _FIRST_SECONDS = 10800.0  # before the first epoch of a network: nothing yet tells how long that may take
 _PATIENCE_SECONDS = 300.0  # before others; ten epochs of the network if they take longer
-_MEMORY_SHARE = 0.8  # of the machine's memory, that all workers may take together
 _PROGRAM_SECONDS = 0.5  # that making a program takes, until it is known
 _PAUSE_SECONDS = 5.0  # beyond the epoch under way, until a worker that doesn't pause is killed
 
@@ -61,7 +59,6 @@ class Supervisor:
         self._agenda = Agenda(logbook, plan, rule, proposer, recipe)
         self._desks = {slot: Desk() for slot in pool.slots}
         self._epoch_seconds: deque[float] = deque(maxlen=50)
-        self._memory_limit = int(memory_bytes() * _MEMORY_SHARE / len(pool))
         self._program_seconds: deque[float] = deque([_PROGRAM_SECONDS], maxlen=20)
         self._first_epochs: dict[str, float] = {}  # by structure: until a second one tells what was the program's
         self._waiting_since: dict[int, float] = {}  # by number: trials that were left to another worker
@@ -187,7 +184,7 @@ class Supervisor:
             case JobDone():
                 self._job_done(desk, event)
                 self._note(event.note)
-                if desk.tainted or event.memory_bytes > self._memory_limit:
+                if desk.tainted or event.memory_bytes > self._pool.most_bytes:
                     self._recycle(slot)
             case Refused():
                 raise SearchError(event.message, event.exit_code)

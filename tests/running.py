@@ -61,7 +61,8 @@ def make_study(folder, *, study=STUDY, space=SPACE, test_seed=1):
 
 
 def options(out, workers=1, worker_command=SLEEPING_WORKER):
-    return Options(Path(out), sqlite_url(Path(out).absolute() / "studies.db"), "tensorflow", workers, 1, worker_command)
+    store = sqlite_url(Path(out).absolute() / "studies.db")
+    return Options(Path(out), store, workers=workers, worker_command=worker_command)
 
 
 def run(path, out, *overrides, workers=1, observe=None, stop=None, worker_command=SLEEPING_WORKER, pictures=False):

@@ -305,7 +305,7 @@ READY = Ready(backend="none", devices=[], versions={}, seconds=0.0)
 class Puppets:
     """Two workers that are ready, note what they are given, and do nothing."""
 
-    slots = (0, 1)
+    slots, most_bytes = (0, 1), 2**40
 
     def __init__(self, stop):
         self.stop, self.given, self.replaced = stop, {}, []

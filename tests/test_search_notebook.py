@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -34,7 +35,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def _sleeping(options):
-    return open_run.Options(options.out, options.store, options.backend, 1, 1, SLEEPING_WORKER)
+    return replace(options, workers=1, worker_command=SLEEPING_WORKER)
 
 
 TABLES = {

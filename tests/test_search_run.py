@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ from search.errors import Interrupted, SearchError
 from search.recipe import make_recipe
 from search.retrain import _job
 from search.signals import StopRequest
+from search.study import run_study
 from studies.errors import StudyError
 from studies.plan import load_study
 from studies.records import TrialRecord
@@ -514,3 +516,10 @@ def test_lost_weights_are_trained_again_and_scored_unless_another_epoch_is_the_b
     told.clear()
     run(path, out, *SHORT, "budget.trials=1", observe=lambda kind, **fields: told.append((kind, fields)))
     assert messages(told) == []
+
+
+def test_every_job_of_fresh_workers_has_a_process_of_its_own(tmp_path):
+    loaded, told = load_study(str(make_study(tmp_path)), ["budget.trials=3", "hyperband.max_resource=1"]), []
+    fresh = dataclasses.replace(options(tmp_path / "runs"), fresh_workers=True)
+    run_study(loaded, fresh, StopRequest(), lambda kind, **_: told.append(kind))
+    assert [kind for kind in told if kind in ("worker", "trial")] == ["worker", "trial"] * 3
