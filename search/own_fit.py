@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from search.datasets import Rescale
 from search.errors import SearchError
+from search.metrics import numbers
 from search.models.custom import count_names_afresh
 from search.models.hypermodel import Built, has_own_fit, wants_rows
 from search.programs import JIT_COMPILE, VALIDATION_BATCH, Alone, DeviceArrays, Look, create_variables
@@ -69,7 +70,7 @@ class OwnFit:
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The metrics on all rows of `data`."""
         logs = self._judge.evaluate(data.x, data.y, batch_size=VALIDATION_BATCH, verbose=0, return_dict=True)
-        return {name: float(value) for name, value in logs.items()}
+        return numbers(logs)
 
     def metrics(self, logs: dict[str, float], validation: DeviceArrays | None, monitor: str) -> dict[str, float]:
         """An epoch's metrics by toprung's names; those of validation are found where `fit` doesn't tell the monitor."""
@@ -178,7 +179,7 @@ class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]
         if self.epochs == self._most or not self.going:
             raise _Enough
         self.epochs += 1
-        self.going = self._told({name: float(value) for name, value in (logs or {}).items()}, self.seconds())
+        self.going = self._told(numbers(logs or {}), self.seconds())
         if self.epochs == self._most or not self.going:
             if not self.params:  # no loop of Keras's: it has nothing that stops it
                 raise _Enough
@@ -222,7 +223,7 @@ def _logs_of(result: Any, monitor: str) -> dict[str, float]:
     if isinstance(result, keras.callbacks.History):
         result = {name: values[-1] for name, values in result.history.items() if values}
     if isinstance(result, dict) and result:
-        return {name: float(value) for name, value in result.items()}
+        return numbers(result)
     if isinstance(result, int | float | np.number):
         return {monitor: float(result)}
     raise SearchError("model: its own fit reports no epoch to the callbacks, and returns no metrics")

@@ -239,7 +239,7 @@ def test_a_store_of_two_thousand_trials_is_small_and_quick_enough(tmp_path):
         table = leaderboard(store.load("digits"))
     assert len(table) == 2000
     assert time.process_time() - began < 10
-    assert (tmp_path / "studies.db").stat().st_size < 16e6
+    assert (tmp_path / "studies.db").stat().st_size < 10e6
 
 
 def test_a_run_leaves_no_process_and_no_temporary_file(undisturbed):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
+from search.metrics import numbers
 from search.programs import (
     VALIDATION_BATCH,
     Alone,
@@ -65,7 +66,7 @@ class FitProgram:
         weights = None if self._class_weights is None else self._class_weights[y]
         options = {"batch_size": self._batch_size, "shuffle": False, "verbose": 0}
         history = self._model.fit(x, y, sample_weight=weights, **options).history
-        return {name: float(values[-1]) for name, values in history.items()}
+        return numbers({name: values[-1] for name, values in history.items()})
 
     def train_and_look(
         self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
@@ -85,7 +86,7 @@ class FitProgram:
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The metrics on all rows of `data`."""
         logs = self._model.evaluate(data.x, data.y, batch_size=VALIDATION_BATCH, verbose=0, return_dict=True)
-        return {name: float(value) for name, value in logs.items()}
+        return numbers(logs)
 
 
 def make(

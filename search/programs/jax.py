@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from search.metrics import numbers
 from search.programs import (
     COHORT,
     VALIDATION_BATCH,
@@ -74,7 +75,7 @@ class JaxProgram:
                 look(data.x[batch], data.y[batch])
             values, metrics = self._stretch(values, metrics, data.x, data.y, rows)
             write(self.variables, values)
-        return {name: float(value) for name, value in self._logs(metrics).items()}
+        return numbers(self._logs(metrics))
 
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The model's metrics on all rows of `data`."""
@@ -187,7 +188,7 @@ class JaxCohort:
 
     def _each(self, logs: dict[str, Any]) -> list[dict[str, float]]:
         found = jax.device_get(logs)
-        return [{name: float(found[name][lane]) for name in found} for lane in range(self._size)]
+        return [numbers({name: values[lane] for name, values in found.items()}) for lane in range(self._size)]
 
 
 def make(

@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.errors import SearchError
+from search.metrics import numbers
 from search.programs import VALIDATION_BATCH, Alone, DeviceArrays, Kin, Look, Program, create_variables, stretches
 from search.programs.kernels import make_room, use_for_updates, use_in_layers, use_in_metrics
 from search.programs.widths import forget_widths, has_free_widths, lent, network_of
@@ -93,7 +94,7 @@ class TensorFlowProgram:
 
     def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
         """Train one epoch over the rows in `order`."""
-        return _numbers(self.graphs.training.graph(data.x, data.y, tf.constant(order)))
+        return numbers(self.graphs.training.graph(data.x, data.y, tf.constant(order)))
 
     def train_and_look(
         self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
@@ -105,12 +106,12 @@ class TensorFlowProgram:
                 batch = tf.constant(rows[: self._batch_size])
                 look(tf.gather(data.x, batch), tf.gather(data.y, batch))
             self.graphs.training.graph(data.x, data.y, tf.constant(rows), first=False)
-        return _numbers(self._model.get_metrics_result())
+        return numbers(self._model.get_metrics_result())
 
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The metrics on all rows of `data`."""
         whole = data.rows <= VALIDATION_BATCH
-        return _numbers(self.graphs.validation.graph(data.x, data.y, whole))
+        return numbers(self.graphs.validation.graph(data.x, data.y, whole))
 
 
 class Training:
@@ -273,7 +274,3 @@ def _each_batch(rows: tf.Tensor, size: int, step: Callable[[tf.Tensor], None]) -
         return (start + size,)
 
     tf.while_loop(lambda start: start < rows, body, (tf.constant(0),), parallel_iterations=1)
-
-
-def _numbers(logs: Logs) -> dict[str, float]:
-    return {name: float(value) for name, value in logs.items()}

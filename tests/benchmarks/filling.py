@@ -133,7 +133,7 @@ def _history(epochs: int, rng: np.random.Generator) -> dict[str, tuple[float, ..
         "val_accuracy": noisy[:, 1],
         "val_loss": 2 - 2 * noisy[:, 1],
     }
-    return {name: tuple(values.tolist()) for name, values in curves.items()}
+    return {name: tuple(values.round(7).tolist()) for name, values in curves.items()}  # the digits of a float32
 
 
 def _rungs(curve: Sequence[float], ladder: Ladder, bracket: int) -> dict[int, float]:
