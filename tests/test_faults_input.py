@@ -137,7 +137,7 @@ OPTIONS = [
     ("dashboard --port 70000", "Invalid value for '--port': ..."),
     ("dashboard --host 0.0.0.0", "--host must be 127.0.0.1 (host = 0.0.0.0); from elsewhere, use a tunnel: "
      "ssh -L 8080:127.0.0.1:8080 HOST"),
-    ("explain small one", "Invalid value for 'trial': ..."),
+    ("explain small one", "Invalid value for 'TRIAL': ..."),
     ("status --store nonsense", "nonsense: is not the URL of a store; write sqlite:///PATH or "
      "postgresql+psycopg://USER@HOST/DATABASE"),
     ("status --store sqlite://", "sqlite://: a store in memory would be lost; name a file: "
