@@ -113,8 +113,8 @@ def _event(line: bytes) -> dict[str, Any]:
 
 
 def _epoch(seconds: float, event: dict[str, Any]) -> Epoch:
-    """An epoch; one whose accuracy is not a number counts with 0."""
-    return Epoch(seconds, event["trial"], event["epoch"], event["value"] or 0.0)
+    """An epoch; its accuracy in the digits of a float32, which some print in full, and 0 where it is no number."""
+    return Epoch(seconds, event["trial"], event["epoch"], round(event["value"] or 0.0, 7))
 
 
 def _end(process: subprocess.Popen[bytes]) -> int | None:
