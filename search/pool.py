@@ -156,9 +156,6 @@ class Pool:
         self._workers = {slot: self._begin(slot) for slot in range(slots)}
         self._workload: Workload | None = None
 
-    def __len__(self) -> int:
-        return len(self._workers)
-
     @property
     def slots(self) -> list[int]:
         """The slots that have a worker."""

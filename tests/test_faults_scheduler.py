@@ -77,15 +77,14 @@ class Disk:
 class Workers:
     """A pool whose workers do in no time what the supervisor asks for, or what befalls them."""
 
+    most_bytes = 0
+
     def __init__(self, world, disk, stop, slots, cohort):
         self.world, self.disk, self.stop, self.cohort = world, disk, stop, cohort
         self.slots = range(slots)
         self.jobs, self.news = {}, deque()
         self.starting = list(self.slots)
         self.pausing = False
-
-    def __len__(self):
-        return len(self.slots)
 
     def events(self, _seconds):
         self._befall()
