@@ -84,14 +84,14 @@ def import_named(name: str) -> tuple[ModuleType, Any]:
     try:
         module = importlib.import_module(module_name)
     except Exception as problem:
-        raise SearchError(f"model: cannot import {module_name} ({_in_a_line(problem)}); {name}") from problem
+        raise SearchError(f"model: cannot import {module_name} ({_with_place(problem)}); {name}") from problem
     if not hasattr(module, function_name):
         hint = did_you_mean(function_name, [word for word in vars(module) if not word.startswith("_")])
         raise SearchError(f"model: {module_name} has no function {shown(function_name)}{hint}")
     return module, getattr(module, function_name)
 
 
-def _in_a_line(problem: Exception) -> str:
+def _with_place(problem: Exception) -> str:
     place = traceback.extract_tb(problem.__traceback__)[-1]
     return f"{type(problem).__name__}: {problem}, {place.filename} line {place.lineno}"
 
