@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-ENVIRONMENT = 3
-"""Exit code of what is not the study's fault."""
+BAD_INPUT, ENVIRONMENT = 2, 3
+"""Exit codes: of what is the study's fault, and of what is not."""
 
 
 class SearchError(Exception):
@@ -13,7 +13,7 @@ class SearchError(Exception):
         exit_code: 1 for no usable trial, 2 for bad input, 3 for the environment.
     """
 
-    def __init__(self, message: str, exit_code: int = 2) -> None:
+    def __init__(self, message: str, exit_code: int = BAD_INPUT) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from search.compiled import compiled_programs
@@ -18,7 +19,7 @@ from search.devices import (
     worker_environment,
 )
 from search.errands import Crew
-from search.errors import Interrupted, SearchError
+from search.errors import BAD_INPUT, Interrupted, SearchError
 from search.folder import alone_in, leaving_nothing_behind, refuse_strangers, sign
 from search.messages import Refused, Workload
 from search.pool import KERAS_WORKER, Died, Pool, Post, SubprocessWorker, Worker
@@ -136,7 +137,8 @@ def opened_run(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
             store = stack.enter_context(Store.open(options.store))
             study = stack.enter_context(_begun(store, loaded, splits))
             sign(folder, study.uuid)
-        yield OpenRun(loaded, options, source, splits, study, pool, blobs, _where(slots), stop, observe)
+        with _forgotten_if_refused(store, study, pool, folder):
+            yield OpenRun(loaded, options, source, splits, study, pool, blobs, _where(slots), stop, observe)
 
 
 @contextmanager
@@ -146,6 +148,20 @@ def _killed_if_refused(pool: Pool) -> Iterator[Pool]:
         yield pool
     except BaseException:
         pool.close(0)
+        raise
+
+
+@contextmanager
+def _forgotten_if_refused(store: Store, study: OpenStudy, pool: Pool, folder: Path) -> Iterator[None]:
+    """Delete a study that its workers refuse before an epoch is trained: mended, it will be another one."""
+    try:
+        yield
+    except SearchError as problem:
+        if problem.exit_code == BAD_INPUT and not any(trial.epochs for trial in study.records()):
+            pool.close(0)
+            study.close()
+            store.remove(study.name)
+            rmtree(folder, ignore_errors=True)
         raise
 
 

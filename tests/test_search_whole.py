@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from reports.diagnosis import read
 from search.cli import app
-from studies.store import sqlite_url
+from studies.store import Store, sqlite_url
 
 pytestmark = pytest.mark.slow
 
@@ -238,6 +238,23 @@ def test_a_model_of_the_users_own_is_searched_and_exported(tmp_path):
     record = stored(tmp_path / "elsewhere" / "runs", "own")
     assert {trial.state for trial in record.trials} <= {"complete", "pruned"}
     assert (tmp_path / "elsewhere" / "runs" / "own" / "best.keras").exists()
+
+
+def test_a_study_that_no_worker_can_train_is_forgotten_so_that_it_can_be_mended(tmp_path):
+    path = own_study(tmp_path, "mine:build_model")
+    (tmp_path / "mine.py").write_text(OWN_MODEL.replace("Dense(classes", "Dense(classes + 1"))
+    done = subprocess.run(
+        command("run", path, "--trials", "2", "--workers", "1"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(),
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert [entry.name for entry in (tmp_path / "runs").iterdir()] == ["studies.db"]
+    with Store.open(sqlite_url(tmp_path / "runs" / "studies.db")) as store:
+        assert store.names() == ()
 
 
 @pytest.mark.parametrize(
