@@ -16,7 +16,7 @@ from rich.text import Text
 from search.devices import Slot, available_cores, memory_bytes, visible_gpus, worker_environment
 from studies.versions import versions
 
-_PACKAGES = ("toprung", "keras", "tensorflow", "jax", "optuna", "optuna-dashboard", "keras-tuner", "pandas")
+_PACKAGES = ("toprung", "keras", "tensorflow", "jax", "torch", "optuna", "optuna-dashboard", "keras-tuner", "pandas")
 _PROBE_SECONDS = 120
 _PROBE = """
 import json, time

@@ -90,7 +90,7 @@ def test_a_model_takes_the_arrays_as_they_are_and_rescales_them(dtype):
     kernel[1, 0] = 1
     model.get_layer("probabilities").set_weights([kernel, np.zeros(2)])
     x = np.array([[9, 2, 9], [9, 4, 9]], dtype)
-    np.testing.assert_allclose(np.asarray(model(x))[:, 0], [0.5, 1 / (1 + np.exp(-1))], rtol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x))[:, 0], [0.5, 1 / (1 + np.exp(-1))], rtol=1e-5)
 
 
 def test_rows_that_need_no_rescaling_get_none():
@@ -101,7 +101,7 @@ def test_rows_are_rescaled_in_float32_whatever_the_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = made("mlp", {"layers": 0}, (1,), classes=2, scale=[0.5], offset=[-5000.0])
     x = np.array([[9998.0], [10000.0], [10002.0]])
-    np.testing.assert_allclose(np.asarray(model.get_layer("rescaling")(x)), [[-1], [0], [1]])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model.get_layer("rescaling")(x)), [[-1], [0], [1]])
 
 
 def test_probabilities_are_float32_in_mixed_precision():
@@ -309,13 +309,13 @@ def test_an_exported_model_is_loaded_by_a_keras_without_toprung(tmp_path):
     code = (
         "import sys, keras, numpy as np\n"
         "model = keras.saving.load_model('best.keras')\n"
-        "np.save('y.npy', np.asarray(model(np.load('x.npy'))))\n"
+        "np.save('y.npy', keras.ops.convert_to_numpy(model(np.load('x.npy'))))\n"
         "assert 'search' not in sys.modules"
     )
     subprocess.run([sys.executable, "-I", "-c", code], check=True, cwd=tmp_path, capture_output=True)
-    expected = np.asarray(model(x))
+    expected = keras.ops.convert_to_numpy(model(x))
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-6)
-    np.testing.assert_allclose(np.asarray(plain(x)), expected, atol=1e-6)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(plain(x)), expected, atol=1e-6)
 
 
 OWN = """
@@ -385,7 +385,7 @@ def test_a_model_of_one_s_own_is_exported_with_its_weights(own):
     model = build(*args, Scalars.plain({}))
     x, _ = some_digits(5)
     copy = export(*args, model)
-    np.testing.assert_allclose(np.asarray(copy(x)), np.asarray(model(x)), rtol=1e-6)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(copy(x)), keras.ops.convert_to_numpy(model(x)), rtol=1e-6)
 
 
 def test_a_model_with_its_own_training_step_is_taken_as_it_is(own):
@@ -450,6 +450,6 @@ def test_weighted_f1_counts_inside_a_compiled_program():
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=[WeightedF1(10, name="f1")])
     x, y = some_digits(40)
     logs = model.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
-    assert logs["f1"] == pytest.approx(f1_of(y, np.asarray(model(x)), 10), abs=1e-6)
+    assert logs["f1"] == pytest.approx(f1_of(y, keras.ops.convert_to_numpy(model(x)), 10), abs=1e-6)
     again = model.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
     assert again["f1"] == logs["f1"]

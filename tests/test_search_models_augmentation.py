@@ -182,7 +182,7 @@ def test_augmentation_comes_first_after_rescaling_and_an_exported_model_has_none
     assert [layer.name for layer in model.layers[:3]] == ["inputs", "rescaling", "augmentation"]
     plain = export(name, params, purpose, model)
     assert "augmentation" not in [layer.name for layer in plain.layers]
-    np.testing.assert_allclose(np.asarray(plain(X[..., None])), np.asarray(model(X[..., None])), atol=1e-6)
+    np.testing.assert_allclose(numpy(plain(X[..., None])), numpy(model(X[..., None])), atol=1e-6)
 
 
 def test_a_model_without_augmentation_has_no_layer_for_it():

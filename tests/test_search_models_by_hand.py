@@ -33,14 +33,14 @@ def test_a_convolution_is_the_sum_over_every_window():
     layer = model.get_layer("conv_0")
     expected = convolved(images, np.asarray(layer.kernel))
     assert expected.shape == (5, 7, 5, 8)
-    np.testing.assert_allclose(np.asarray(layer(images)), expected, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(images)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_feature_maps_of_the_report_are_the_layer_s(channels):
     image = np.random.default_rng(1).normal(size=(9, 7, channels)).astype(np.float32)
     layer = keras.layers.Conv2D(4, (3, 2), use_bias=False)
-    expected = np.asarray(layer(image[None]))[0]
+    expected = keras.ops.convert_to_numpy(layer(image[None]))[0]
     kernels = np.moveaxis(np.asarray(layer.kernel), -1, 0)
     grey = (image[..., 0], kernels[..., 0]) if channels == 1 else (image, kernels)
     np.testing.assert_allclose(np.moveaxis(convolved_as_reported(*grey), 0, -1), expected, atol=1e-5)
@@ -64,7 +64,7 @@ def stepped(x: tuple, weights: list, rate: float) -> tuple[float, list[np.ndarra
     for variable, value in zip(model.trainable_variables, weights, strict=True):
         variable.assign(np.array(value, np.float32))
     rows = np.array([x], np.float32)
-    output = float(np.asarray(model(rows))[0, 0])
+    output = float(keras.ops.convert_to_numpy(model(rows))[0, 0])
     program.train(program.to_device(rows, np.array([1], np.int32)), np.array([0], np.int32))
     return output, [np.asarray(variable) for variable in model.trainable_variables]
 

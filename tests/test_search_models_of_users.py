@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from trainers import PARAMS, assert_equal, job_events, make_blobs, make_trainer, train
+from trainers import COMPILED, PARAMS, assert_equal, job_events, make_blobs, make_trainer, train
 
 from search.discovery import _answer
 from search.errors import Unusable
@@ -70,6 +70,7 @@ def test_a_model_that_is_a_class_of_its_own_trains(tmp_path, name):
     assert "val_accuracy" in epochs[-1]
 
 
+@COMPILED
 def test_steps_of_a_loss_that_compares_rows_are_recorded_by_the_right_class(tmp_path):
     blobs = make_blobs(tmp_path)
     task = Task(trial=0, folder="trials/00000", params=OF_TUNER, seed=5, record=1)

@@ -84,7 +84,7 @@ def test_a_backbone_gets_what_its_own_preprocessing_gives(random_model):
         ours = framed / 255 * BACKBONES[name].scale + BACKBONES[name].offset
         np.testing.assert_allclose(ours, module.preprocess_input(framed.copy()), atol=1e-5)
     expected = keras.applications.mobilenet_v2.preprocess_input(framed.copy())
-    np.testing.assert_allclose(np.asarray(before(X)), expected, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(before(X)), expected, atol=1e-5)
 
 
 def test_a_frozen_backbone_does_not_train_and_the_optimizer_holds_nothing_for_it(folder):
@@ -105,7 +105,7 @@ def test_a_frozen_backbone_does_not_train_and_the_optimizer_holds_nothing_for_it
     assert_equal(values(backbone.variables), before)
     assert not np.array_equal(values(model.trainable_variables)[2], head[2])
     plain = export("transfer", PARAMS | {"weights": "mine.weights.h5"}, replace(GREY, folder=folder), model)
-    np.testing.assert_allclose(np.asarray(plain(X)), np.asarray(model(X)), atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(plain(X)), keras.ops.convert_to_numpy(model(X)), atol=1e-5)
 
 
 def test_pretrained_weights_come_back_after_they_were_tuned(folder, random_model):
@@ -190,7 +190,7 @@ def test_other_images_are_refused():
 def test_every_backbone_makes_a_model(backbone):
     params = {"backbone": backbone, "weights": "random", "units": 4}
     model = build("transfer", params, Purpose((32, 32, 3), "uint8", 10, 1 / 255), Scalars.plain(params))
-    assert np.isfinite(np.asarray(model(np.zeros((1, 32, 32, 3), np.uint8)))).all()
+    assert np.isfinite(keras.ops.convert_to_numpy(model(np.zeros((1, 32, 32, 3), np.uint8)))).all()
     assert "frame" not in [layer.name for layer in model.layers]
     kernels = [layer.kernel for layer in backbone_of(model).layers if hasattr(layer, "kernel")]
     assert all(np.asarray(kernel).any() for kernel in kernels)

@@ -5,13 +5,14 @@ import csv
 import keras
 import numpy as np
 import pytest
-from trainers import PARAMS, ROWS, assert_equal, make_blobs, make_trainer
+from trainers import COMPILED, PARAMS, ROWS, assert_equal, make_blobs, make_trainer
 
+from search.errors import Unusable
 from search.messages import Task, TrainJob, TrialFailed
 from search.models import initialise
-from search.programs import read
+from search.programs import fit, read
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, COMPILED]
 
 
 @pytest.fixture
@@ -115,3 +116,8 @@ def test_one_sigmoid_unit_is_recorded_by_its_own_accuracy(blobs):
     params = PARAMS | {"loss": "binary_crossentropy", "batch_size": ROWS}
     (first,) = train(make_trainer(blobs, classes=2), 1, params, record=1)
     assert steps(blobs)[0]["train_accuracy"] == pytest.approx(first["train_accuracy"], abs=1e-6)
+
+
+def test_steps_are_refused_in_a_line_where_no_program_takes_gradients():
+    with pytest.raises(Unusable, match="record: steps are recorded under TensorFlow and JAX, not"):
+        fit.make_probe(None, None)

@@ -1,12 +1,13 @@
 """Training as a worker does it, with real Keras; the tests run under TensorFlow and under JAX."""
 
 import gc
+import random
 import tempfile
 
 import keras
 import numpy as np
 import pytest
-from trainers import PARAMS, ROWS, assert_equal, job_events, kept, make_blobs, make_trainer, train
+from trainers import COMPILED, PARAMS, ROWS, assert_equal, job_events, kept, make_blobs, make_trainer, train
 
 from search import machines, training
 from search.blobs import FolderBlobs
@@ -388,6 +389,19 @@ def test_without_validation_the_rate_falls_where_the_task_says(blobs):
     assert first > second > third == pytest.approx(fourth, abs=1e-6)
 
 
+def test_an_epoch_by_fit_seeds_whatever_draws_without_a_seed_of_its_own(trainer):
+    train(trainer, 1)
+    (machine,) = trainer._machines.values()
+    program = FitProgram(machine.model, 16)
+    data = program.to_device(np.zeros((16, 4, 4), np.uint8), np.zeros(16, np.int32))
+
+    def drawn(order):
+        program.train(data, np.asarray(order, np.int32))
+        return random.random()
+
+    assert drawn(range(16)) == drawn(range(16)) != drawn(range(15, -1, -1))
+
+
 def test_many_rows_are_validated_as_fit_does(tmp_path, monkeypatch):
     large = make_blobs(tmp_path, validation=1100)  # two batches of 512 and a remainder
     ours = train(make_trainer(large), 1)
@@ -409,6 +423,7 @@ def test_data_that_is_gone_is_no_trials_fault(trainer, blobs):
     assert caught.value.exit_code == 3
 
 
+@COMPILED
 def test_data_too_large_for_the_device_is_trained_by_a_fit_that_is_compiled(blobs, monkeypatch):
     resident = train(make_trainer(blobs), 2, trial=1)
     steps, step = [], keras.Model.train_step

@@ -1,5 +1,6 @@
 """A trainer as a worker has it, with a small network, and the jobs that tests give it."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -20,6 +21,7 @@ PARAMS = {
     "dropout": 0.3,
     "l1": 1e-4,
 }
+COMPILED = pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch trains by `fit`, step by step")
 ROWS = 72  # four batches of 16 and a remainder of 8
 
 

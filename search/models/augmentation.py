@@ -82,9 +82,10 @@ def resampled(images: Any, x_from: tuple[Any, Any, Any], y_from: tuple[Any, Any,
         Images of equal shape and type.
     """
     height, width, channels = images.shape[1:]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    places = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x, y = (keras.ops.convert_to_tensor(place.ravel()) for place in places)
     (left, part_x), (top, part_y) = (
-        _cell(keras.ops.reshape(a, (-1, 1)) * x.ravel() + keras.ops.reshape(b, (-1, 1)) * y.ravel(), c, size)
+        _cell(keras.ops.reshape(a, (-1, 1)) * x + keras.ops.reshape(b, (-1, 1)) * y, c, size)
         for (a, b, c), size in ((x_from, width), (y_from, height))
     )
     first = keras.ops.expand_dims(keras.ops.arange(keras.ops.shape(images)[0], dtype="int32"), -1) * (height * width)

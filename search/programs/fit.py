@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import SearchError
+from search.errors import Unusable
 from search.metrics import numbers
 from search.programs import (
     VALIDATION_BATCH,
@@ -61,10 +62,15 @@ class FitProgram:
         return Alone(self)
 
     def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
-        """Train one epoch over the rows in `order`."""
+        """Train one epoch over the rows in `order`, from which the seed follows of what has none of its own.
+
+        Keras's Dropout is such under PyTorch.
+        """
         x, y = data.x[order], data.y[order]
         weights = None if self._class_weights is None else self._class_weights[y]
-        options = {"batch_size": self._batch_size, "shuffle": False, "verbose": 0}
+        seed = zlib.crc32(order.tobytes())
+        seeded = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: keras.utils.set_random_seed(seed))
+        options = {"batch_size": self._batch_size, "shuffle": False, "verbose": 0, "callbacks": [seeded]}
         history = self._model.fit(x, y, sample_weight=weights, **options).history
         return numbers({name: values[-1] for name, values in history.items()})
 
@@ -110,7 +116,7 @@ def make_probe(
     model: keras.Model, class_weights: NDArray[np.float32] | None
 ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
     """Gradients are taken as the backend takes them, and this module knows none."""
-    raise SearchError(f"record: steps are recorded under TensorFlow and JAX, not {keras.backend.backend()}")
+    raise Unusable(f"record: steps are recorded under TensorFlow and JAX, not {keras.backend.backend()}")
 
 
 def read(variables: Sequence[Any]) -> list[NDArray[Any]]:
