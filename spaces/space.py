@@ -84,7 +84,8 @@ class Space(BaseModel):
             ]
             unsound = {one["loc"][0] for one in problems}
             parameters = check({name: table for name, table in written.items() if name not in unsound})
-        if laws := relations.broken_laws(parameters, list(written), any_name=of_hypermodel):
+        names = [name for name in written if isinstance(name, str)]  # from Python there may be others
+        if laws := relations.broken_laws(parameters, names, any_name=of_hypermodel):
             context = {"error": LawError(laws)}
             problems.append(InitErrorDetails(type="value_error", loc=(), input=written, ctx=context))
         if problems:

@@ -19,6 +19,7 @@ _LAWS = {
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
     "string_type": "must be text",
+    "invalid_key": "must be text",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
     "dict_type": "must be a table",

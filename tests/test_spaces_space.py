@@ -158,6 +158,14 @@ def test_a_name_that_is_no_identifier_is_refused(name):
     assert "a name has letters" in problems(**{name: BLOCKS})[0]
 
 
+def test_a_name_that_is_no_text_as_python_can_give_one_is_told_beside_the_rest():
+    with pytest.raises(InputError) as error:
+        validate(Space, {"model": "mlp", "parameters": {3: BLOCKS, "layers": {"type": "int", "low": 3}}}, "space")
+    assert error.value.problems == ["parameters[3]: must be text (came 3)", "parameters.layers.high: must be given"]
+    with pytest.raises(InputError, match=r"parameters\.layers\[3\]: must be text \(came 3\)"):
+        validate(Space, {"model": "mlp", "parameters": {"layers": {**BLOCKS, 3: 4}}}, "space")
+
+
 @pytest.mark.parametrize("model", ["", "a b", "a:", ":b", "a:b:c", "../x", "package.module"])
 def test_a_model_is_a_family_or_a_function(model):
     with pytest.raises(InputError, match="model: must be a family of models"):

@@ -2,11 +2,13 @@ import json
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spaces import InputError, catalog_names
 from studies.differences import differences
 from studies.ladder import Ladder
+from studies.objects import study_of
 from studies.plan import CATALOG, DataPlan, StudyPlan, fingerprint, load_study
 
 SPACE = """
@@ -341,6 +343,21 @@ def test_a_grid_needs_steps(study):
 
 
 # --set
+
+
+def test_numbers_of_numpy_in_tables_from_python_are_what_they_are_of_python():
+    def loaded(whole, number, true):
+        parameters = {
+            "units": {"type": "categorical", "choices": [*whole([16, 32])]},
+            "dropout": {"type": "float", "low": number(0), "high": number(0.5)},
+            "batch_norm": {"type": "fixed", "value": true},
+        }
+        data = {"source": "digits", "seed": whole([3])[0], "classes": whole([1, 2])}
+        tables = {"name": "tiny", "data": data, "enqueue": [{"units": whole([16])[0]}]}
+        return study_of(tables, {"model": "mlp", "parameters": parameters})
+
+    of_numpy, of_python = loaded(np.array, np.float32, np.bool_(True)), loaded(list, float, True)
+    assert repr(of_numpy) == repr(of_python)
 
 
 def test_overrides_are_toml_values_or_bare_words(study):
