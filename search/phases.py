@@ -219,6 +219,7 @@ def _diagnose(run: OpenRun, best: Repetition) -> None:
             best_epoch=trial.best_epoch,
             splits={"training": run.splits.train.y, "validation": run.splits.validation.y},
             grid_probabilities=found.grid,
+            input_names=run.source.columns,
             subject=f"{again}; the curves are those of the trial.",
         )
     except ValueError as problem:  # a model of the user's own need not give probabilities

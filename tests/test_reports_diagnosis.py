@@ -1,6 +1,7 @@
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -56,11 +57,11 @@ def full():
     )
 
 
-def plane():
+def plane(**given):
     points = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], np.float32)
     return diagnose(
         np.array([0, 1, 0, 1]), points[:, 0] * 0.8 + 0.1, ("left", "right"), points,
-        grid_probabilities=boundary_grid(points)[:, :1] > 0.5,
+        grid_probabilities=boundary_grid(points)[:, :1] > 0.5, **given,
     )  # fmt: skip
 
 
@@ -134,6 +135,12 @@ def test_a_boundary_has_the_first_input_across_and_the_second_upwards():
     assert "left on 50% and right on 50% of it; 4 of 4 test examples lie" in decision_boundary(plane()).alternative
 
 
+def test_a_boundary_has_the_names_of_the_inputs_at_its_axes():
+    for names, told in (((), ("first input", "second input")), (("width", "price in $"), ("width", r"price in \$"))):
+        axes = decision_boundary(plane(input_names=names)).figure.axes[0]
+        assert (axes.get_xlabel(), axes.get_ylabel()) == told
+
+
 def test_a_few_lines_say_what_matters():
     lines = [*score_lines(full()), *training_lines(full())]
     assert lines[0] == "Accuracy 66.67% on 6 test examples; weighted F1 0.6556, macro F1 0.6556."
@@ -173,7 +180,7 @@ def test_many_layers_and_classes_are_cut_and_say_so():
     assert "The 100 of 300 classes with the lowest F1." in table.note
 
 
-@pytest.mark.parametrize("make", [small, full, plane])
+@pytest.mark.parametrize("make", [small, full, plane, partial(plane, input_names=("width", "height"))])
 def test_a_diagnosis_reads_back_as_it_was_written(make, tmp_path):
     path = tmp_path / "diagnosis.npz"
     diagnosis = make()

@@ -732,6 +732,7 @@ def test_the_target_may_be_any_column_and_numbers_are_ordered_as_numbers(tmp_pat
     found = splits(tmp_path, source="./data.csv", target="class")
     assert found.class_names == ("2", "10")
     assert found.train.x.shape[1:] == (1,)
+    assert open_source(DataPlan(source="./data.csv", target="class"), tmp_path).columns == ("a",)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def _about(diagnosis: Diagnosis) -> dict[str, Any]:
         "splits": dict(diagnosis.splits),
         "history": dict(diagnosis.history),
         "best_epoch": diagnosis.best_epoch,
+        "inputs": diagnosis.boundary.names if diagnosis.boundary else (),
     }
 
 
@@ -96,7 +97,8 @@ def _below(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray
 
 def _diagnosis(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Diagnosis:
     first: dict[str, Any] = _below("first/", arrays)
-    boundary, examples = _below("boundary/", arrays), _below("examples/", arrays)
+    boundary: dict[str, Any] = _below("boundary/", arrays)
+    examples = _below("examples/", arrays)
     return Diagnosis(
         class_names=tuple(about["class_names"]),
         labels=arrays["labels"],
@@ -113,6 +115,6 @@ def _diagnosis(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         splits={name: tuple(counts) for name, counts in about["splits"].items()},
         history={name: tuple(values) for name, values in about["history"].items()},
         best_epoch=about["best_epoch"],
-        boundary=Boundary(**boundary) if boundary else None,
+        boundary=Boundary(**boundary, names=tuple(about.get("inputs", ()))) if boundary else None,
         examples=Samples(**examples) if examples else None,
     )

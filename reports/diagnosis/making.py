@@ -31,6 +31,7 @@ def diagnose(
     best_epoch: int | None = None,
     splits: Mapping[str, NDArray[Any]] | None = None,
     grid_probabilities: NDArray[Any] | None = None,
+    input_names: Sequence[str] = (),
     subject: str = "",
 ) -> Diagnosis:
     """Look at a classifier through what it says of the test split.
@@ -47,6 +48,7 @@ def diagnose(
         best_epoch: The epoch whose weights were kept, from 1; None for the last.
         splits: "training" and "validation" to the labels of those splits.
         grid_probabilities: What the model says of `boundary_grid(inputs)`, where inputs have shape (n, 2).
+        input_names: What the two inputs are called; empty where they have no names.
         subject: Which model it is, in a few words.
     Raises:
         ValueError: Shapes that do not fit together, labels out of range, or numbers that are no probabilities.
@@ -71,7 +73,7 @@ def diagnose(
         splits=_class_counts(splits or {}, len(class_names)),
         history={name: tuple(map(float, values)) for name, values in (history or {}).items() if len(values)},
         best_epoch=best_epoch,
-        boundary=_boundary(inputs, grid_probabilities),
+        boundary=_boundary(inputs, grid_probabilities, input_names),
         examples=_examples(labels, inputs),
     )
 
@@ -198,7 +200,9 @@ def _axes(inputs: NDArray[Any], side: int) -> tuple[NDArray[np.float32], NDArray
     return x, y
 
 
-def _boundary(inputs: NDArray[Any] | None, grid_probabilities: NDArray[Any] | None) -> Boundary | None:
+def _boundary(
+    inputs: NDArray[Any] | None, grid_probabilities: NDArray[Any] | None, names: Sequence[str]
+) -> Boundary | None:
     if inputs is None or grid_probabilities is None:
         return None
     predicted, confidence = _chosen(_probabilities("grid_probabilities", grid_probabilities))
@@ -211,4 +215,5 @@ def _boundary(inputs: NDArray[Any] | None, grid_probabilities: NDArray[Any] | No
     x, y = _axes(inputs, side)
     square = (side, side)
     points = np.array(inputs[:MOST_POINTS], np.float32)
-    return Boundary(x, y, predicted.reshape(square), confidence.reshape(square).astype(np.float16), points)
+    sure = confidence.reshape(square).astype(np.float16)
+    return Boundary(x, y, predicted.reshape(square), sure, points, tuple(names))

@@ -78,6 +78,7 @@ class Boundary:
         predicted: Shape (side, side): the class at (y, x).
         confidence: Shape (side, side), float16: the probability of that class.
         points: Shape (k, 2): the first k rows of the test split.
+        names: What the two inputs are called; empty where they have no names.
     """
 
     x: NDArray[np.float32]
@@ -85,6 +86,7 @@ class Boundary:
     predicted: NDArray[np.int32]
     confidence: NDArray[np.float16]
     points: NDArray[np.float32]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,7 @@ class Source:
         class_names: The original labels, in the order of the new ones.
         scale: What a model multiplies x by; None: pixels (uint8) by 1/255, other numbers by nothing.
         standardised: A model takes off the training split's mean and divides by its deviation instead.
+        columns: The names of a table's columns beside the target; none of other data.
     """
 
     where: str
@@ -49,6 +50,7 @@ class Source:
     class_names: tuple[str, ...]
     scale: float | None = None
     standardised: bool = False
+    columns: tuple[str, ...] = ()
 
 
 def checked(where: str, x: NDArray[Any], labels: NDArray[Any], class_names: Sequence[str]) -> Arrays:

@@ -55,15 +55,16 @@ def read_csv(path: Path, target: str | None) -> Source:
     """
 
     @cache
-    def rows() -> tuple[NDArray[Any], NDArray[Any]]:
+    def cells() -> tuple[tuple[str, ...], NDArray[Any], NDArray[Any]]:
         return _split(_table(path), target)
 
-    names = class_names_of(f"{path}: {target}", rows()[1])
-    return Source(str(path), lambda: _arrays(path, rows(), names), None, names, standardised=True)
+    def read() -> Arrays:
+        _, x, labels = cells()
+        return checked(str(path), x, labels, names)
 
-
-def _arrays(path: Path, rows: tuple[NDArray[Any], NDArray[Any]], names: tuple[str, ...]) -> Arrays:
-    return checked(str(path), rows[0], rows[1], names)
+    columns, _, labels = cells()
+    names = class_names_of(f"{path}: {target}", labels)
+    return Source(str(path), read, None, names, standardised=True, columns=columns)
 
 
 def _table(path: Path) -> _Table:
@@ -88,8 +89,8 @@ def _table(path: Path) -> _Table:
     return _Table(path, [name.strip() for name in header], [row for _, row in numbered], [line for line, _ in numbered])
 
 
-def _split(table: _Table, target: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The numbers, shape (rows, columns), and the labels."""
+def _split(table: _Table, target: str | None) -> tuple[tuple[str, ...], NDArray[Any], NDArray[Any]]:
+    """The columns' names, the numbers, shape (rows, columns), and the labels."""
     place = _place(table, target)
     columns = [index for index in range(len(table.header)) if index != place]
     if not columns:
@@ -98,7 +99,7 @@ def _split(table: _Table, target: str | None) -> tuple[NDArray[Any], NDArray[Any
     labels, wrong = _labels(table, place)
     x, blurred = _numbers(table, columns)
     refuse(str(table.path), [*blurred, *wrong])
-    return x, labels
+    return tuple(table.header[index] for index in columns), x, labels
 
 
 def _place(table: _Table, target: str | None) -> int:
