@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,9 +111,13 @@ def show_file(path: Path, as_json: bool) -> None:
 
 
 def two_columns(lines: Mapping[str, str]) -> str:
-    """Names and what is said of them, one below the other."""
+    """Names and what is said of them, one below the other; on a terminal in lines that fit."""
     width = max(map(len, lines), default=0)
-    return "\n".join(f"{name:{width}}  {text}".rstrip() for name, text in lines.items())
+    pairs = [f"{name:{width}}  {text}".rstrip() for name, text in lines.items()]
+    if sys.stdout.isatty():
+        room, indent = shutil.get_terminal_size().columns, " " * (width + 2)
+        pairs = [textwrap.fill(pair, max(room, width + 20), subsequent_indent=indent) for pair in pairs]
+    return "\n".join(pairs)
 
 
 def load_record(out: Path, store: str | None, name: str) -> StudyRecord:

@@ -21,7 +21,7 @@ from typer.main import get_command
 
 from search.boundary import run_verb
 from search.cli import app
-from search.cli_options import print_json
+from search.cli_options import print_json, two_columns
 from search.studies_cli import studies_list
 from studies.store import sqlite_url
 
@@ -196,6 +196,18 @@ def test_files_of_the_catalogs_are_shown_as_they_are_or_as_json(tmp_path, capsys
         assert json.loads(capsys.readouterr().out) == tomllib.loads(text)
     (tmp_path / "bad.toml").write_text("a = = 1")
     assert run_verb(app, ["spaces", "show", str(tmp_path / "bad.toml"), "--json"]) == 2
+
+
+def test_what_is_told_of_names_fits_the_terminal_and_has_a_line_each_elsewhere(monkeypatch):
+    told = {"short": "one word " * 20, "a_longer_name": "more"}
+    assert len(two_columns(told).splitlines()) == 2
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    for columns, longest in (("80", 80), ("5", 33)):  # of which the names take 15
+        monkeypatch.setenv("COLUMNS", columns)
+        *lines, last = two_columns(told).splitlines()
+        assert max(map(len, lines)) <= longest
+        assert {line[:15].strip() for line in lines[1:]} == {""}
+        assert last == "a_longer_name  more"
 
 
 def test_the_catalog_says_in_a_line_what_each_study_is(tmp_path, monkeypatch, capsys):
