@@ -33,13 +33,23 @@ _FAILED = "retraining_failed"  # attribute of a study: what failed with every se
 
 def search(run: OpenRun) -> None:
     """Train trials until the budget is spent."""
-    plan, logbook = run.plan, Logbook(run.study, run.plan, run.loaded.space, run.blobs)
+    logbook = Logbook(run.study, run.plan, run.loaded.space, run.blobs)
     records = logbook.records
-    run.observe("study", **_announcement(run, records, logbook.seconds_before))
+    plan = _with_all_trials(run, len(records))
+    run.observe("study", **_announcement(run, plan, records, logbook.seconds_before))
     proposer = Proposer(run.loaded.space, plan.sampler, plan.objective.direction, plan.hyperband.ladder)
     rule = _rule(plan, records)
     Supervisor(logbook, plan, rule, proposer, run.recipe, run.pool, run.stop, run.observe).run()
     run.study.set("state", "finished")
+
+
+def _with_all_trials(run: OpenRun, trials: int) -> StudyPlan:
+    """The plan, which is a total: a study that has more trials than it asks for now tells how it came to them."""
+    if trials <= run.plan.budget.trials:
+        return run.plan
+    plan = run.plan.model_copy(update={"budget": run.plan.budget.model_copy(update={"trials": trials})})
+    run.study.set("plan", plan.model_dump(mode="json"))
+    return plan
 
 
 def _rule(plan: StudyPlan, records: Sequence[TrialRecord]) -> Rule:
@@ -49,8 +59,7 @@ def _rule(plan: StudyPlan, records: Sequence[TrialRecord]) -> Rule:
     return Promotion.rebuild(ladder, direction, records)
 
 
-def _announcement(run: OpenRun, records: Sequence[TrialRecord], spent: float) -> dict[str, Any]:
-    plan = run.plan
+def _announcement(run: OpenRun, plan: StudyPlan, records: Sequence[TrialRecord], spent: float) -> dict[str, Any]:
     values = [(record.number, record.value) for record in records if is_ranked(record)]
     best = (max if plan.objective.direction == "maximize" else min)(values, key=itemgetter(1), default=None)
     forecast = plan.hyperband.ladder.forecast(plan.budget.trials, stopping=plan.hyperband.mode == "stop")
@@ -58,7 +67,7 @@ def _announcement(run: OpenRun, records: Sequence[TrialRecord], spent: float) ->
         "name": plan.name,
         "monitor": plan.objective.monitor,
         "maximize": plan.objective.direction == "maximize",
-        "trials_total": max(plan.budget.trials, len(records)),
+        "trials_total": plan.budget.trials,
         "trials": [record.number for record in records],
         "finished": dict(Counter(record.state for record in records)),
         "known_epochs": sum(record.epochs for record in records),

@@ -91,6 +91,9 @@ def test_trials_are_a_total(tmp_path):
     second = run(path, tmp_path / "runs", "budget.trials=8")
     assert (len(first.trials), len(second.trials)) == (5, 8)
     assert outcome(second)[0][:5] == outcome(first)[0]
+    fewer = run(path, tmp_path / "runs", "budget.trials=2")
+    assert fewer.trials == second.trials
+    assert fewer.plan["budget"]["trials"] == 8  # which the report's files make again
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 7, 20])
