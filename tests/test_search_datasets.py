@@ -775,6 +775,17 @@ def test_numbers_that_float32_would_blur_are_refused(tmp_path):
     assert "\n" not in message
 
 
+def test_numbers_of_an_npz_that_float32_would_blur_are_refused_by_their_indices(tmp_path):
+    for kind in (np.float64, np.int64):
+        x = np.stack([np.arange(40), 2_000_000_000 + np.arange(40), np.full(40, 10**9)], axis=1).astype(kind)
+        write_npz(tmp_path, x_train=x)
+        message = refusal(tmp_path, source="./data.npz")
+        assert "data.npz: x_train[:, 1]: lies too close together for float32, which steps by 128 there" in message
+        assert "\n" not in message
+    write_npz(tmp_path, x_train=x.reshape(40, 3, 1))
+    assert "x_train[:, 1, 0]: lies too close" in refusal(tmp_path, source="./data.npz")
+
+
 def test_a_separator_within_a_quoted_name_is_none(tmp_path):
     write_csv(tmp_path, '"a; b; c",y\n' + "\n".join(f"{i},{i % 2}" for i in range(20)))
     assert splits(tmp_path, source="./data.csv", target="y").train.x.shape[1:] == (1,)

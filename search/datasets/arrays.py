@@ -15,6 +15,7 @@ from spaces.errors import InputError
 Rescale = float | list[float]
 BYTES_LIMIT = 10 * 2**30  # of one array; more would not fit the memory of the machines this is made for
 _MOST_TOLD = 12
+_COARSE = 0.03  # of a column's deviation; steps of float32 that are larger blur it
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,26 @@ def numbers(where: str, x: NDArray[Any]) -> NDArray[Any]:
     if x.dtype.kind in "iu" and x.ndim > 2 and x.min() >= 0 and x.max() <= 255:
         return x.astype(np.uint8)
     return _finite(where, x)
+
+
+def blurred(x: NDArray[Any]) -> dict[int, str]:
+    """What float32 would blur: the numbers of such columns, and what is wrong with each.
+
+    Args:
+        x: Shape (rows, columns), finite numbers in the range of float32.
+    """
+    low, high = x.min(0), x.max(0)
+    steps = np.spacing(np.maximum(np.abs(low), np.abs(high)).astype(np.float32)).astype(np.float64)
+    ranges = high.astype(np.float64) - low
+    least = ranges / np.sqrt(2 * len(x))  # that the deviation can be; to find it out takes time and memory
+    problems = {}
+    for place in np.flatnonzero((steps > _COARSE * least) & (ranges > 0)).tolist():
+        values = x[:, place].astype(np.float64)
+        if steps[place] > _COARSE * values.std():
+            came = f"a deviation of {values.std():.3g} around {values.mean():.12g} came"
+            law = f"lies too close together for float32, which steps by {steps[place]:.3g} there"
+            problems[place] = f"{law} ({came}); take off a constant"
+    return problems
 
 
 def class_names_of(where: str, labels: NDArray[Any]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.datasets.arrays import BYTES_LIMIT, Arrays, Source, checked, class_names_of
+from search.datasets.arrays import BYTES_LIMIT, Arrays, Source, blurred, checked, class_names_of, refuse
 from search.errors import SearchError
 
 _PAIRS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
@@ -28,7 +28,7 @@ def read_npz(path: Path, class_names: Sequence[str] | None = None) -> Source:
         class_names: Names of the labels "0", "1", ...; None takes those that occur in y_train.
     Raises:
         SearchError: No such file, not an .npz, without the two training arrays, or with rows of another form to test
-            with.
+            with. Reading: numbers that cannot be used, or that float32 blurs.
     """
     present = _members(path)
     missing = [name for name in _PAIRS["train"] if name not in present]
@@ -47,7 +47,10 @@ def read_npz(path: Path, class_names: Sequence[str] | None = None) -> Source:
 
     def read(split: str) -> Arrays:
         x, y = (_member(path, name) for name in _PAIRS[split])
-        return checked(f"{path}: {split} split", x, y, labels)
+        arrays = checked(f"{path}: {split} split", x, y, labels)
+        if split == "train":
+            _refuse_blurred(path, x)
+        return arrays
 
     test = (lambda: read("test")) if "x_test" in present else None
     return Source(str(path), lambda: read("train"), test, tuple(class_names or labels))
@@ -96,6 +99,14 @@ def _refuse_other_rows(path: Path) -> None:
         raise SearchError(f"{path}: x_test must have rows of the shape {shape[1:]}, as x_train ({came})")
     if np.uint8 in (dtype, other) and "f" in (dtype.kind, other.kind):  # pixels would be scaled in one of them only
         raise SearchError(f"{path}: x_test must hold the kind of numbers that x_train holds, {dtype} ({other} came)")
+
+
+def _refuse_blurred(path: Path, x: NDArray[Any]) -> None:
+    """Refuse rows to train with of which float32 would leave nothing to learn; columns are found by their indices."""
+    if not np.can_cast(x.dtype, np.float32):
+        found = blurred(x.reshape(len(x), -1)).items()
+        places = [(np.unravel_index(place, x.shape[1:]), problem) for place, problem in found]
+        refuse(str(path), [f"x_train[:, {', '.join(map(str, at))}]: {problem}" for at, problem in places])
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.datasets.arrays import Arrays, Source, checked, class_names_of, in_short, refuse
+from search.datasets.arrays import Arrays, Source, blurred, checked, class_names_of, in_short, refuse
 from search.errors import SearchError
 from spaces.errors import did_you_mean, shown
 
 _SEPARATORS = ",;\t"
 _LARGEST = float(np.finfo(np.float32).max)
 _LARGEST_LABEL = 2**53  # beyond it floats are no longer every whole number: such labels are texts
-_COARSE = 0.03  # of a column's deviation; steps of float32 that are larger blur it
 
 
 @dataclass(frozen=True)
@@ -123,13 +122,7 @@ def _numbers(table: _Table, columns: list[int]) -> tuple[NDArray[np.float64], li
         x = np.full((1, len(columns)), np.nan)
     if not (np.abs(x) <= _LARGEST).all():
         return x, [problem for place in columns for problem in _bad_cells(table, place)]
-    deviations, steps = x.std(0), np.spacing(np.abs(x).max(0).astype(np.float32))
-    coarse = (steps > _COARSE * deviations) & (x.min(0) < x.max(0))
-    return x, [
-        f"{table.header[columns[place]]}: lies too close together for float32, which steps by {steps[place]:.3g} there "
-        f"(a deviation of {deviations[place]:.3g} around {x[:, place].mean():.12g} came); take off a constant"
-        for place in np.flatnonzero(coarse)
-    ]
+    return x, [f"{table.header[columns[place]]}: {problem}" for place, problem in blurred(x).items()]
 
 
 def _bad_cells(table: _Table, place: int) -> Iterator[str]:
