@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.messages import Task
-from search.models import OF_HYPERMODELS, is_width
+from search.models import is_width
+from search.models.fitness import OF_HYPERMODELS
 from search.seeds import derive
 from spaces import Space
 from spaces.parameters import Params

@@ -355,8 +355,8 @@ class KerasTrainer:
         return Recorder(machine.program, machine.model, validation, task.record, steps, weights)
 
     def _class_weights(self, params: dict[str, Any]) -> NDArray[np.float32] | None:
-        """What each class weighs, by the training split: shape (classes,)."""
-        if params.get("class_weight") != "balanced":
+        """What each class weighs, by the training split: shape (classes,); a hypermodel reads its params alone."""
+        if self._hypermodels is not None or params.get("class_weight") != "balanced":
             return None
         return class_weights(self._split("train")[1], self._workload.classes)
 

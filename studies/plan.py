@@ -362,7 +362,7 @@ def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
     """A parameter that takes the place of a key of [training] must keep the key's law, and both go together."""
     read = {} if space.is_custom else space.parameters  # the user's own function reads its params as it likes
     given = {name: one for name, one in read.items() if name in Training.model_fields}
-    broken = [f"space: parameters.{line}" for name, one in given.items() for line in _law_breaks(name, one)]
+    broken = [f"space: parameters.{line}" for name, one in given.items() for line in law_breaks(name, one)]
     if broken:
         yield from dict.fromkeys(broken)
         return
@@ -375,7 +375,8 @@ def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
     yield from waiting_problems(plan.early_stopping, plan.plateau, epochs, plan.objective.monitor, choices)
 
 
-def _law_breaks(name: str, parameter: Parameter) -> Iterator[str]:
+def law_breaks(name: str, parameter: Parameter) -> Iterator[str]:
+    """What is wrong with a parameter that takes the place of the key of [training] that has its name."""
     for value in extremes(parameter):
         try:
             validate(Training, {name: value}, "")

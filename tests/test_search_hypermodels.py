@@ -116,6 +116,7 @@ def test_a_plain_build_function_trains_in_whole_epochs_with_its_own_loss(tmp_pat
     assert len({epoch["train_loss"] for epoch in epochs}) == 3
     assert trainer._machines["s"].own_fit is None
     assert_equal(train(trainer_of(tmp_path / "again", "late"), 3, params), epochs)
+    assert trainer._class_weights({"class_weight": "balanced"}) is None  # a parameter of its own, for itself
 
 
 @pytest.mark.slow

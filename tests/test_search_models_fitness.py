@@ -56,6 +56,15 @@ def test_binary_crossentropy_is_refused_with_more_than_two_classes(study):
     assert "binary_crossentropy" in refusal(study(space("my.module:build", loss=choices), classes=3))
 
 
+def test_a_hypermodels_own_parameters_may_have_any_names_but_those_that_training_reads(study):
+    own, rate = "keras_tuner:my.module:build", 'type = "float", low = 2.0, high = 3.0'
+    assert accepted(study(space(own, batch_size='type = "ordinal", choices = [4, 8]', momentum=rate, loss=rate)))
+    line = refusal(study(space(own, batch_size='type = "float", low = 0.5, high = 0.5')))
+    assert line.startswith("space: parameters.batch_size: must be a whole number (came 0.5); training reads it")
+    words = 'type = "categorical", choices = ["low", "float32"]'
+    assert 'parameters.precision: unknown word "low"' in refusal(study(space(own, precision=words)))
+
+
 def test_a_batch_must_fit_into_the_training_split(study):
     assert refusal(study(space("mlp", batch_size='type = "ordinal", choices = [8, 64]'))) == (
         "training.batch_size: a batch must fit into the training split, which has 32 rows (came 64); "

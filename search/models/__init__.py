@@ -54,9 +54,6 @@ TRAINING = frozenset(
 
 _WIDTH = re.compile(r"(units|filters)(_\d+)?")
 
-OF_HYPERMODELS = ("batch_size", "jit_compile", "precision")
-"""Those that training reads for a Keras Tuner hypermodel, which compiles its model itself."""
-
 
 @dataclass(frozen=True)
 class Family:

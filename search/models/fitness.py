@@ -12,6 +12,7 @@ from search.models.pretrained import locate
 from spaces.errors import shown, together
 from spaces.parameters import extremes
 from spaces.space import is_custom
+from studies.plan import law_breaks
 from studies.schedule import Choices, schedule_problems
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from studies.plan import LoadedStudy
 
 AUGMENTATION = frozenset({"rotation", "shift", "shear", "zoom", "flip"})
+
+OF_HYPERMODELS = ("batch_size", "jit_compile", "precision")
+"""Parameters that training reads for a Keras Tuner hypermodel, which compiles its model itself."""
 
 NOT_FOR_OWN_FIT = "objective.seeds, record: are not for a hypermodel's own fit; leave them out"
 
@@ -109,6 +113,9 @@ def _hypermodel_problems(loaded: LoadedStudy) -> Iterator[str]:
         yield f"plateau: {law}; leave plateau out"
     if loaded.plan.training.schedule != "none":
         yield f"training.schedule: {law}; leave schedule out"
+    own = {name: one for name, one in loaded.space.parameters.items() if name in OF_HYPERMODELS}
+    for problem in dict.fromkeys(line for name, one in own.items() for line in law_breaks(name, one)):
+        yield f"space: parameters.{problem}; training reads it: give the hypermodel's own another name"
 
 
 def _normalisation_problems(loaded: LoadedStudy) -> Iterator[str]:
