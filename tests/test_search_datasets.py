@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -473,6 +474,21 @@ def test_images_to_test_with_have_the_channels_of_those_to_train_with(tmp_path, 
     write_images(tmp_path / "pets" / "train", mode=train)
     write_images(tmp_path / "pets" / "test", mode=test)
     assert rows_for_testing(tmp_path, source="./pets").x.shape == (10, 3, 4, channels)
+
+
+@pytest.mark.parametrize("ending", ["", ".zip", ".tar"])
+def test_images_to_test_with_of_another_size_are_refused_before_the_search(tmp_path, ending):
+    write_images(tmp_path / "pets" / "train")
+    write_images(tmp_path / "pets" / "test")
+    write_image(tmp_path / "pets" / "test" / "dog" / "9.png", size=(9, 9))
+    (tmp_path / "pets" / "test" / "cat" / "8.png").write_bytes(b"damaged")  # is told when the split is opened
+    if ending:
+        shutil.make_archive(str(tmp_path / "pets"), ending[1:], tmp_path / "pets")
+    words = "test/dog/9.png: all images must have one size (9 x 9 came; train/cat/0.png is 4 x 3); resize them first"
+    assert words in refusal(tmp_path, source=f"./pets{ending}")
+    if not ending:
+        (tmp_path / "pets" / "test" / "dog" / "9.png").unlink()
+        assert splits(tmp_path, source="./pets").class_names == ("cat", "dog")
 
 
 def test_a_name_that_is_no_text_is_refused(tmp_path):

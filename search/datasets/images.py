@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -34,7 +35,8 @@ def images(tree: Tree) -> Source:
     Images are grey if all to train with are, else all are colour, those to test with too.
 
     Raises:
-        SearchError: No images, images outside a class's folder, fewer than two classes.
+        SearchError: No images, images outside a class's folder, fewer than two classes. Reading those to train with:
+            some of them cannot be used, or some of all have another size.
     """
     tree = _without_notes(tree)
     layout = _layout(tree)
@@ -51,7 +53,8 @@ def images(tree: Tree) -> Source:
     def read_train() -> Arrays:
         nonlocal channels
         arrays = _read(tree, train, classes)
-        channels = arrays.x.shape[-1]
+        _, height, width, channels = arrays.x.shape
+        _refuse_other_sizes(tree, test or {}, {min(train): (width, height)})
         return arrays
 
     def read_test() -> Arrays:
@@ -142,6 +145,16 @@ def _read(tree: Tree, labels: Mapping[str, str], classes: tuple[str, ...], mode:
     names = sorted(pixels)
     stacked = _stacked([pixels.pop(name) for name in names])
     return checked(tree.where, stacked, np.array([labels[name] for name in names]), classes)
+
+
+def _refuse_other_sizes(tree: Tree, test: Labels, known: Mapping[str, Size]) -> None:
+    """Refuse images to test with of another size than a known one, before the search; only their headers are judged."""
+    sizes = dict(known)
+    with suppress(SearchError):  # what is damaged is told when the split is opened
+        for name, content in tree.read(test):
+            with suppress(*_BROKEN, _Unusable):
+                sizes[name] = _opened(content).size
+    refuse(tree.where, [*_size_problems(sizes)])
 
 
 class _Unusable(Exception):
