@@ -286,6 +286,9 @@ class Supervisor:
             raise SearchError(f"{failures}; the last: {self._failures[-1]}", exit_code=1)
 
     def _worker_died(self, slot: int, desk: Desk, event: Died) -> None:
+        if self._stop.is_set():  # all processes of the run may have been told to end: nobody takes its place
+            desk.job, desk.steps = None, []
+            return
         reason = f"no progress for {self._patience(desk):.0f} s" if desk.hung else event.reason
         if not desk.ready and not (event.killed and desk.failed_starts < _RETRIES):
             raise SearchError(f"a worker cannot start ({reason}):\n{event.last_words}", exit_code=3)

@@ -327,10 +327,10 @@ class Puppets:
         self.replaced.append(slot)
 
 
-def supervise(desk, puppets):
-    """The supervisor of a desk's search."""
+def supervise(desk, puppets, tell=lambda kind: None):
+    """The supervisor of a desk's search; it tells the kinds of its events."""
     parts = desk.logbook, desk.plan, desk.rule, desk.proposer, desk.recipe, puppets, puppets.stop
-    return supervisor.Supervisor(*parts, lambda kind, **about: None)
+    return supervisor.Supervisor(*parts, lambda kind, **about: tell(kind))
 
 
 ENQUEUED = "".join(
@@ -418,6 +418,22 @@ def test_a_trial_whose_workers_die_over_one_epoch_after_the_other_lives(make_des
         search._handle(0, EpochDone(trial=0, epoch=epoch, metrics={"val_accuracy": 0.5}, seconds=1.0 * epoch))
         search._handle(0, Died("SIGKILL", killed=True))
     assert desk.logbook.flights[0].epochs == 5
+
+
+def test_a_worker_that_ends_when_all_processes_are_told_to_is_neither_told_of_nor_replaced(make_desk):
+    stop, told, desk = StopRequest(), [], make_desk("a")
+    puppets = Puppets(stop)
+    search = supervise(desk, puppets, told.append)
+    search._handle(0, READY)
+    search._give_jobs()
+    stop.set()
+    search._handle(0, Died("SIGTERM", killed=True))
+    search._handle(1, Died("SIGTERM", killed=True))  # while it starts
+    with pytest.raises(Interrupted):
+        search.run()
+    assert puppets.replaced == []
+    assert "died" not in told
+    assert desk.logbook.flights[0].deaths == 0
 
 
 def test_what_a_worker_said_before_it_was_replaced_no_longer_counts():
