@@ -17,7 +17,7 @@ class Flight:
     Attributes:
         record: What the store holds of it, or will hold with the next save.
         unsaved: Epochs that the store doesn't have yet, with the monitor's values.
-        deaths: How many workers died over it since its last epoch, in this run.
+        deaths: How many workers died over it since its last epoch.
         epoch_seconds: What its last epoch took, or one of those of earlier runs; 0 before the first.
     """
 

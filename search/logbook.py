@@ -33,6 +33,10 @@ class Logbook:
         self._records = {record.number: record for record in study.records()}
         self.flights = {r.number: self._flight(r) for r in self._records.values() if not r.finished}
         self.seconds_before = float((study.attribute("now") or {}).get("elapsed", 0.0))
+        for number, (epochs, deaths) in (study.attribute("deaths") or {}).items():
+            flight = self.flights.get(int(number))
+            if flight is not None and flight.epochs == epochs:  # none has been completed since
+                flight.deaths = deaths
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -71,6 +75,12 @@ class Logbook:
         for flight in list(self.flights.values()):
             if flight.unsaved:
                 self.save(flight)
+
+    def lost_worker(self, flight: Flight) -> None:
+        """Count a death of a worker over a trial, also for later runs: it may be the trial's fault."""
+        flight.deaths += 1
+        told = {number: [one.epochs, one.deaths] for number, one in self.flights.items() if one.deaths}
+        self._ledger.add(self._study.setting("deaths", told))
 
     def fail(self, flight: Flight, reason: str, details: str) -> None:
         """End a trial that cannot go on, and leave what is known of it in its folder."""

@@ -310,7 +310,7 @@ class Supervisor:
         flight = self._logbook.flights.get(number)
         if flight is None:
             return False
-        flight.deaths += 1
+        self._logbook.lost_worker(flight)
         if flight.deaths > _RETRIES:
             self._trial_failed(number, f"worker died {flight.deaths} times ({reason})", details)
         return flight.deaths <= _RETRIES

@@ -420,6 +420,20 @@ def test_a_trial_whose_workers_die_over_one_epoch_after_the_other_lives(make_des
     assert desk.logbook.flights[0].epochs == 5
 
 
+def test_workers_that_a_trial_lost_over_one_epoch_are_counted_over_several_runs(make_desk):
+    for lost in range(2):
+        desk = make_desk("a")
+        search, flights = supervise(desk, Puppets(StopRequest())), desk.logbook.flights
+        assert [flight.deaths for flight in flights.values()] == [1] * lost
+        search._handle(0, READY)
+        search._give_jobs()
+        search._handle(0, Died("SIGKILL", killed=True))
+        assert flights[0].deaths == lost + 1
+    flights[0].epoch_done(EpochDone(trial=0, epoch=1, metrics={"val_accuracy": 0.5}, seconds=1.0))
+    desk.logbook.save(flights[0])
+    assert make_desk("a").logbook.flights[0].deaths == 0
+
+
 def test_a_worker_that_ends_when_all_processes_are_told_to_is_neither_told_of_nor_replaced(make_desk):
     stop, told, desk = StopRequest(), [], make_desk("a")
     puppets = Puppets(stop)
