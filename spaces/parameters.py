@@ -6,7 +6,7 @@ Every kind answers the same four questions: which values it has (`grid`), what i
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -33,9 +33,25 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def in_order(value: Any) -> Any:
+    """A list, but no set, whose texts every process of Python has in an order of its own."""
+    if isinstance(value, Set):
+        raise ValueError(f"must be a list, which has an order (came {shown(value)})")
+    return value
+
+
 Whole = Annotated[int, Field(ge=-_LARGEST_INTEGER, le=_LARGEST_INTEGER)]
-Choices = Annotated[tuple[Scalar, ...], Field(strict=False, min_length=1)]
+Choices = Annotated[tuple[Scalar, ...], Field(strict=False, min_length=1), BeforeValidator(in_order)]
 OneOrMore = Annotated[Choices, BeforeValidator(_as_list)]
+
+
+def plain(value: Any) -> Any:
+    """A table with plain values: NumPy's numbers are no whole numbers and no booleans to pydantic."""
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def same(one: Scalar, other: Scalar) -> bool:
@@ -53,6 +69,11 @@ class _Table(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     when: Mapping[str, OneOrMore] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_plain_values(cls, table: Any) -> Any:
+        return plain(table)
 
     @abstractmethod
     def grid(self) -> tuple[Scalar, ...] | None:

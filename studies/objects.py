@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces import InputError, Space, find, read_toml, shown, validate
+from spaces.parameters import plain
 from studies import overrides as command_line
 from studies.plan import CATALOG, GIVEN, LoadedStudy, StudyPlan, study_from
 
@@ -36,20 +37,11 @@ def study_of(
     elif space is not None:
         tables = {**tables, "space": GIVEN}
     if isinstance(space, Mapping):
-        space = validate(Space, _plain(space), "space")
+        space = validate(Space, space, "space")
     if space is not None and not isinstance(space, Space):
         raise InputError("space", [f"must be a file, a name, tables or a space (came {shown(space)})"])
     changes, problems = command_line.parse(overrides)
-    changed, misplaced = command_line.apply(_plain(tables), changes)
+    changed, misplaced = command_line.apply(plain(tables), changes)
     if problems or misplaced:
         raise InputError(command_line.WHERE, problems + misplaced)
     return study_from(changed, place, space)
-
-
-def _plain(value: Any) -> Any:
-    """Tables with plain values: NumPy's numbers are no whole numbers and no booleans to pydantic."""
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value.tolist() if hasattr(value, "tolist") else value

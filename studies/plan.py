@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from spaces import CATALOG as SPACES
 from spaces import (
@@ -25,7 +25,7 @@ from spaces import (
     shown_path,
     validate,
 )
-from spaces.parameters import extremes
+from spaces.parameters import extremes, in_order
 from spaces.space import is_hypermodel
 from studies import overrides as command_line
 from studies.files import NAME_LAW, is_name
@@ -75,7 +75,7 @@ class DataPlan(Section):
     validation: Share = 0.2
     test: Share = 0.2
     seed: Seed = 0
-    classes: Annotated[tuple[Label, ...], Field(strict=False)] | None = None
+    classes: Annotated[tuple[Label, ...], Field(strict=False), BeforeValidator(in_order)] | None = None
     target: Annotated[str, Field(min_length=1)] | None = None
     normalise: Literal["channel"] | None = None
     mean: Channels[float] | None = None

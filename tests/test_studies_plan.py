@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spaces import InputError, catalog_names
+from spaces import Categorical, InputError, catalog_names
 from studies.differences import differences
 from studies.ladder import Ladder
 from studies.objects import study_of
@@ -358,6 +358,16 @@ def test_numbers_of_numpy_in_tables_from_python_are_what_they_are_of_python():
 
     of_numpy, of_python = loaded(np.array, np.float32, np.bool_(True)), loaded(list, float, True)
     assert repr(of_numpy) == repr(of_python)
+    assert repr(Categorical(choices=[*np.array([16, 32])])) == repr(Categorical(choices=[16, 32]))
+
+
+def test_a_set_from_python_is_no_list_of_choices_or_classes():
+    data = {"source": "digits", "classes": {1, 2}}
+    with pytest.raises(InputError, match=r"data\.classes: must be a list, which has an order \(came {1, 2}\)"):
+        study_of({"name": "tiny", "data": data}, "mlp")
+    units = {"type": "ordinal", "choices": {16}}
+    with pytest.raises(InputError, match=r"parameters\.units\.choices: must be a list, which has an order"):
+        study_of({"name": "tiny", "data": data}, {"model": "mlp", "parameters": {"units": units}})
 
 
 def test_overrides_are_toml_values_or_bare_words(study):
