@@ -56,8 +56,9 @@ def test_binary_crossentropy_is_refused_with_more_than_two_classes(study):
     assert "binary_crossentropy" in refusal(study(space("my.module:build", loss=choices), classes=3))
 
 
-def test_a_hypermodels_own_parameters_may_have_any_names_but_those_that_training_reads(study):
-    own, rate = "keras_tuner:my.module:build", 'type = "float", low = 2.0, high = 3.0'
+@pytest.mark.parametrize("own", ["keras_tuner:my.module:build", "my.module:build"])
+def test_parameters_of_a_users_model_may_have_any_names_but_those_that_training_reads(study, own):
+    rate = 'type = "float", low = 2.0, high = 3.0'
     assert accepted(study(space(own, batch_size='type = "ordinal", choices = [4, 8]', momentum=rate, loss=rate)))
     line = refusal(study(space(own, batch_size='type = "float", low = 0.5, high = 0.5')))
     assert line.startswith("space: parameters.batch_size: must be a whole number (came 0.5); training reads it")

@@ -41,11 +41,12 @@ def check_study(loaded: LoadedStudy, splits: SearchSplits) -> None:
     rows, *input_shape = splits.train.x.shape
     name = loaded.space.model
     if loaded.space.is_hypermodel:
-        problems = [*_batch_problems(choices, rows), *_hypermodel_problems(loaded)]
+        problems = [*_batch_problems(choices, rows), *_name_problems(loaded), *_hypermodel_problems(loaded)]
     else:
         problems = [
             *_row_problems(name, choices, input_shape, len(splits.class_names)),
             *_batch_problems(choices, rows),
+            *_name_problems(loaded),
             *_normalisation_problems(loaded),
             *_schedule_problems(loaded, choices, rows),
         ]
@@ -113,9 +114,14 @@ def _hypermodel_problems(loaded: LoadedStudy) -> Iterator[str]:
         yield f"plateau: {law}; leave plateau out"
     if loaded.plan.training.schedule != "none":
         yield f"training.schedule: {law}; leave schedule out"
-    own = {name: one for name, one in loaded.space.parameters.items() if name in OF_HYPERMODELS}
+
+
+def _name_problems(loaded: LoadedStudy) -> Iterator[str]:
+    """A model of the user's own may call its parameters as it likes, but for what training reads in any case."""
+    read = {name: one for name, one in loaded.space.parameters.items() if name in OF_HYPERMODELS}
+    own = read if loaded.space.is_custom else {}  # a family's were judged when the study was read
     for problem in dict.fromkeys(line for name, one in own.items() for line in law_breaks(name, one)):
-        yield f"space: parameters.{problem}; training reads it: give the hypermodel's own another name"
+        yield f"space: parameters.{problem}; training reads it: give the model's own another name"
 
 
 def _normalisation_problems(loaded: LoadedStudy) -> Iterator[str]:
