@@ -129,7 +129,7 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
     values = sorted((trial.value for trial in trials if trial.value is not None), reverse=maximize)
     scale(plots[0], metric, in_sight(values), maximize=maximize)
     for axes, one in zip(plots, drawn, strict=False):
-        _draw_slice(axes, trials, one, plots[0].get_ylim())
+        _draw_slice(axes, trials, one, plots[0].get_ylim(), max(trial.epochs for trial in trials) or 1)
     for axes in plots[len(drawn) :]:
         axes.set_axis_off()
     note = "the darker, the longer trained"
@@ -146,9 +146,10 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
     return Chart("Slices: one parameter at a time", figure, f"{text} {' '.join(words)}{rest}", detailed=True)
 
 
-def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale, ends: tuple[float, float]) -> None:
+def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale, ends: tuple[float, float], most: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     own = sorted((trial for trial in trials if one.name in trial.params), key=lambda trial: trial.epochs)
-    most = max(trial.epochs for trial in own) or 1
     strength = [math.log1p(trial.epochs) / math.log1p(most) for trial in own]
     places = [one.place(trial.params[one.name]) for trial in own]
     values = [min(max(trial.value or 0.0, ends[0]), ends[1]) for trial in own]
@@ -164,6 +165,9 @@ def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale, ends: tup
     if one.choices:
         axes.set_xticks(range(len(one.choices)), [_label(str(choice)) for choice in one.choices])
         axes.set_xlim(-0.5, len(one.choices) - 0.5)
+    elif not one.log:
+        whole = all(place == round(place) for place in places)
+        axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=whole))
 
 
 def _log_axis(axes: Axes, places: Sequence[float]) -> None:

@@ -33,6 +33,13 @@ def test_a_rising_validation_loss_is_no_overfitting_where_the_training_loss_rise
     assert convergence({"train_loss": rising}).trend == "diverging"
 
 
+def test_a_training_loss_that_falls_in_leaps_while_that_of_validation_rises_is_overfitting():
+    validation = (0.5, 0.3, 0.2, 0.22, 0.25, 0.28, 0.3, 0.31)
+    leaping = (0.8, 0.3, 0.105, 0.05, 0.09, 0.06, 0.09, 0.08)  # ends above its lowest, below what it was at epoch 3
+    assert convergence({"val_loss": validation, "train_loss": leaping}).trend == "overfit"
+    assert convergence({"val_loss": validation}).trend == "overfit"
+
+
 def test_a_short_training_has_no_verdict():
     assert convergence({"val_loss": (1.0, 0.9, 0.8)}) is None
     assert convergence({}) is None

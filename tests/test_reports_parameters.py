@@ -63,6 +63,27 @@ def test_a_range_that_is_fine_near_high_has_no_axis_that_is_fine_near_low(revers
     assert slices.figure.axes[0].get_xscale() == kind
 
 
+def slices_of(some):
+    """The axes of the slices."""
+    return next(c for c in parameter_section(study(some)).charts if c.title.startswith("Slices")).figure.axes
+
+
+def test_slices_have_ticks_at_whole_numbers_alone_where_a_parameter_is_whole():
+    some = [record(i, val_accuracy=i / 9, params={"layers": 1 + i % 2, "rate": 0.1 + i / 90}) for i in range(9)]
+    axes = slices_of(some)
+    ticks = {one.get_xlabel(): [tick for tick in one.get_xticks() if 1 <= tick <= 2] for one in axes}
+    assert ticks["layers"] == [1, 2]
+
+
+def test_equally_long_trials_are_equally_dark_in_all_slices():
+    some = [record(i, epochs=27 if i else 3, val_accuracy=i / 9, params={"a": i}) for i in range(9)]
+    some += [record(9, epochs=3, val_accuracy=0.4, params={"a": 3, "momentum": 0.5})]
+    some += [record(10, epochs=3, val_accuracy=0.5, params={"a": 3, "momentum": 0.9})]
+    axes = slices_of(some)
+    lightest = {one.get_xlabel(): min(one.collections[0].get_array()) for one in axes}
+    assert lightest["a"] == lightest["momentum"] < 1
+
+
 @pytest.mark.parametrize("some", [[], [record(0, val_accuracy=0.5, params={"x": 1})], [record(0, "failed", 0)] * 3])
 def test_with_nothing_to_compare_there_is_nothing_to_show(some):
     assert parameter_section(study(some)).charts == ()

@@ -68,8 +68,8 @@ def convergence(history: History) -> Convergence | None:
     epoch decides nothing. The mean of the strip is compared with the lowest value before it, of the validation loss,
     else of the training loss:
 
-    - More than 5% above it: "overfit" where the training loss did not do the same, else "diverging", as is any loss
-      that is not finite at the end.
+    - More than 5% above it: "overfit" where the training loss did not rise as much from that epoch on, else
+      "diverging", as is any loss that is not finite at the end.
     - More than 1% below it: still "falling".
     - Else "converged".
 
@@ -121,17 +121,14 @@ def accuracy_gap(history: History, epoch: int | None, rows: tuple[int, int] | No
 def _trend(losses: Sequence[float], train: Sequence[float], strip: int) -> Trend:
     if not all(math.isfinite(loss) for loss in losses[-strip:]):
         return "diverging"
-    if _rose(losses, strip):
-        return "diverging" if losses is train or _rose(train, strip) else "overfit"
-    lowest, _ = _lowest(losses, strip)
+    lowest, epoch = _lowest(losses, strip)
+    if _rose(losses, strip, lowest):
+        return "diverging" if train[epoch - 1 :] and _rose(train, strip, train[epoch - 1]) else "overfit"
     return "falling" if lowest - fmean(losses[-strip:]) > _margin(STILL_FALLING, lowest) else "converged"
 
 
-def _rose(losses: Sequence[float], strip: int) -> bool:
-    if len(losses) <= strip:
-        return False
-    lowest, _ = _lowest(losses, strip)
-    return fmean(losses[-strip:]) - lowest > _margin(ABOVE_LOWEST, lowest)
+def _rose(losses: Sequence[float], strip: int, before: float) -> bool:
+    return fmean(losses[-strip:]) - before > _margin(ABOVE_LOWEST, before)
 
 
 def _lowest(losses: Sequence[float], strip: int) -> tuple[float, int]:
