@@ -8,6 +8,7 @@ from spaces.toml import key_text, value_text
 
 _LONGEST_VALUE = 80
 _MOST_WORDS = 12
+_CLOSE = 0.65  # of difflib: "mpl" is close to "mlp", but "bayes" is not to "cmaes"
 _MOST_LETTERS = 300  # of other people's messages
 _BOLD = re.compile(r"\x1b\[[\d;]*m")  # how Keras sets off the cause of an error in a layer
 
@@ -85,7 +86,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def close_match(word: str, known: Iterable[str]) -> str:
     """``; did you mean "high"?``, or nothing where no known word is close."""
     words = {name.casefold(): name for name in known}
-    close = get_close_matches(word.casefold(), words, n=1)
+    close = get_close_matches(word.casefold(), words, n=1, cutoff=_CLOSE)
     return f'; did you mean "{words[close[0]]}"?' if close else ""
 
 

@@ -65,17 +65,19 @@ def find(kind: str, name_or_path: str, catalog: Path, relative_to: Path | None =
     Raises:
         InputError: There is no such file, or no such name in the catalog.
     """
+    path = (relative_to or Path()) / name_or_path
+    beside = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
     if "/" in name_or_path or "\\" in name_or_path or name_or_path.endswith(".toml"):
-        path = (relative_to or Path()) / name_or_path
         if not path.exists():
-            beside = [file.name for file in path.parent.glob("*.toml")] if path.parent.is_dir() else []
             raise InputError(shown_path(path), [f"no such file{close_match(path.name, beside)}"])
         return path
     names = catalog_names(catalog)
     if name_or_path in names:
         return catalog / f"{name_or_path}.toml"
     there = f"the catalog has {', '.join(names)}" if names else "the catalog is empty"
-    raise InputError(name_or_path, [f"no {kind} of this name; {there}{close_match(name_or_path, names)}"])
+    own = f"{name_or_path}.toml"
+    close = close_match(own, [own]) if own in beside else close_match(name_or_path, [*names, *beside])
+    raise InputError(name_or_path, [f"no {kind} of this name; {there}{close}"])
 
 
 def catalog_names(catalog: Path) -> list[str]:

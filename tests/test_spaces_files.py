@@ -255,6 +255,15 @@ def test_an_unknown_name_is_told_with_the_names_there_are():
     assert str(error.value) == f'mpl: no space of this name; the catalog has {there}; did you mean "mlp"?'
 
 
+def test_a_name_is_looked_for_among_the_files_beside_it(tmp_path):
+    write(tmp_path, b"", "iris.toml")
+    for name in ("iris", "iris.tml", "irsi.tom"):
+        with pytest.raises(InputError, match=r'; did you mean "iris[.]toml"[?]$'):
+            find("study", name, CATALOG, relative_to=tmp_path)
+    with pytest.raises(InputError, match=r'; did you mean "mlp"[?]$'):
+        find("study", "mpl", CATALOG, relative_to=tmp_path)
+
+
 def test_a_catalog_without_files_is_told(tmp_path):
     with pytest.raises(InputError, match="digits: no study of this name; the catalog is empty"):
         find("study", "digits", tmp_path)

@@ -107,6 +107,9 @@ def _place(table: _Table, target: str | None) -> int:
     if twice:
         law = "the first line is the header, in which each column needs a name of its own"
         raise SearchError(f"{path}: {law} (more than once: {in_short([shown(name) for name in twice])})")
+    if "" in names:
+        law = "has no name in the header; leave it out if it counts rows, else give it one"
+        raise SearchError(f"{path}: column {names.index('') + 1} {law}")
     if target in names:
         return names.index(target)
     if target is None:
@@ -130,7 +133,8 @@ def _bad_cells(table: _Table, place: int) -> Iterator[str]:
     bad = [(line, cell) for line, cell in zip(table.lines, cells, strict=True) if _number(cell) is None]
     for line, cell in bad[:1]:
         came = f"{shown(cell) if cell.strip() else 'nothing'} came{_others(bad)}"
-        yield f"row {line}: {table.header[place]}: must be a finite number ({came}); encode or fill it"
+        remedy = "write decimal points" if _number(cell.replace(",", ".")) is not None else "encode or fill it"
+        yield f"row {line}: {table.header[place]}: must be a finite number ({came}); {remedy}"
 
 
 def _labels(table: _Table, place: int) -> tuple[NDArray[Any], list[str]]:

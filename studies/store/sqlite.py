@@ -67,7 +67,7 @@ class SQLiteDatabase:
         if self.path.is_dir():
             raise StudyError(f"{self.path}: is a folder; name a file in it: {self.path / 'studies.db'}")
         if not self.path.exists() and not create:
-            raise StudyError(f"{self.path}: there is no store here; toprung run makes one")
+            raise StudyError(f"{self.path}: there is no store here; toprung run makes one, --out names another folder")
         refuse_network(self.path)
         if not self.path.exists():
             make(self.path)
