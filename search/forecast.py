@@ -59,7 +59,7 @@ def forecast_text(found: dict[str, Any]) -> RenderableType:
             str(bracket["bracket"]),
             ", ".join(map(str, bracket["rungs"])),
             str(bracket["trials"]),
-            ", ".join(f"{count:.0f}" if count >= 1 else f"{count:.1f}" for count in bracket["expected"]),
+            ", ".join(f"{count:.0f}" if count >= 1 or not count else f"{count:.1f}" for count in bracket["expected"]),
             f"{bracket['expected_epochs']:.0f}",
             str(bracket["worst_epochs"]),
         )

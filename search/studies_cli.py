@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
@@ -62,12 +63,15 @@ def studies_remove(
     json: Json = False,
 ) -> None:
     """Delete a study from the store, and its folder with checkpoints and models."""
+    from search.errors import SearchError
     from search.folder import remove_study
 
     load_record(out, store, name)
+    if not yes and not sys.stdin.isatty():
+        raise SearchError("there is no terminal to ask at whether to delete it; --yes deletes it")
     if not yes:
         files = f" and everything in {out / name}" if is_name(name) else ""
-        typer.confirm(f"Delete the study {name}{files}?", abort=True)
+        typer.confirm(f"Delete the study {name}{files}?", abort=True, err=True)
     remove_study(store_url(out, store), name, out / name)
     print_json({"removed": name}) if json else typer.echo(f"removed {name}")
 

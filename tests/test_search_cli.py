@@ -1,5 +1,6 @@
 """The command line as its user meets it: a process, its output, its exit code, what it leaves behind."""
 
+import io
 import json
 import math
 import os
@@ -108,6 +109,9 @@ def test_a_name_that_another_program_gave_leads_out_of_the_folder_of_runs_nowher
     assert said.err.startswith("error: ../keep: there can be no folder of this name")
     assert run_verb(app, ["studies", "import", "../x", "--from-optuna", "sqlite:///runs/studies.db"]) == 2
     assert "name: must be 1 to 64 letters" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert run_verb(app, ["studies", "remove", "../keep"]) == 2
+    assert capsys.readouterr() == ("", "error: there is no terminal to ask at whether to delete it; --yes deletes it\n")
     assert run_verb(app, ["studies", "remove", "../keep", "--yes"]) == 0
     assert (capsys.readouterr().out, run_verb(app, ["studies", "list"])) == ("removed ../keep\n", 0)
     assert "none yet" in capsys.readouterr().out

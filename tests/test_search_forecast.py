@@ -1,10 +1,11 @@
 """What a short training before a search says of its cost."""
 
 import pytest
+from rich.console import Console
 from running import STUDY, make_study, options
 
 from search.errors import SearchError
-from search.forecast import forecast_study
+from search.forecast import forecast_study, forecast_text
 from studies.plan import load_study
 
 EARLY = STUDY + '\n[early_stopping]\nmonitor = "val_accuracy"\npatience = 1\n'
@@ -18,6 +19,15 @@ def test_an_epoch_is_timed_though_early_stopping_would_end_the_probe(tmp_path, m
     monkeypatch.setenv("PYTHON_PEAK", "1")
     assert probe(tmp_path)["epoch_seconds"] == 1.0  # which sleeping workers tell of each
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_bracket_without_trials_is_expected_to_have_none(tmp_path):
+    found = forecast_study(load_study(str(make_study(tmp_path))), options(tmp_path / "runs"), probe=False)
+    found["brackets"][-1] |= {"trials": 0, "expected": [0.0, 0.0]}
+    console = Console(width=80)
+    with console.capture() as printed:
+        console.print(forecast_text(found))
+    assert "0, 0  " in printed.get()
 
 
 def test_a_default_configuration_that_cannot_be_trained_is_told_with_the_reason(tmp_path, monkeypatch):
