@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from search.devices import Slot, available_cores, worker_environment
 from search.errors import SearchError
 from search.models import check_space
-from spaces import Space, shown, validate
+from spaces import Space, validate
 from spaces.errors import in_a_line
-from spaces.space import HYPERMODEL
+from spaces.space import HYPERMODEL, refuse_no_hypermodel
 from studies.plan import LoadedStudy, checked
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def discovered(model: str, backend: str, folders: Sequence[Path] = ()) -> tuple[
         backend: Keras's.
         folders: Where its module may lie, beside the current folder.
     Raises:
+        InputError: It is no such name.
         SearchError: It cannot be imported or built, or asks for nothing.
     """
-    if ":" not in model.removeprefix(HYPERMODEL):
-        raise SearchError(f'model: a hypermodel is "{HYPERMODEL}MODULE:BUILD" (came {shown(model)})')
+    refuse_no_hypermodel(model)
     command = [sys.executable, "-m", "search.discovery", model, *map(str, (*folders, Path.cwd()))]
     environment = worker_environment(Slot(None, 1, available_cores()), backend)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces.errors import InputError, close_match, key_path, shown
-from spaces.space import Space, is_hypermodel
+from spaces.space import Space, is_hypermodel, refuse_no_hypermodel
 from spaces.validation import validate
 
 __all__ = ["CATALOG", "catalog_names", "find", "load_space", "read_toml", "shown_path", "validate"]
@@ -26,6 +26,7 @@ def load_space(name_or_path: str, relative_to: Path | None = None) -> Space:
         InputError: There is no such space, or the file is no space: all that is wrong with it.
     """
     if is_hypermodel(name_or_path):
+        refuse_no_hypermodel(name_or_path)
         return validate(Space, {"model": name_or_path}, name_or_path)
     path = find("space", name_or_path, CATALOG, relative_to)
     return validate(Space, read_toml(path), shown_path(path))

@@ -17,13 +17,14 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from spaces import relations
-from spaces.errors import LawError, did_you_mean, listed, shown
+from spaces.errors import InputError, LawError, did_you_mean, listed, shown
 from spaces.parameters import SCALAR_NAMES, Fixed, Parameter, Params, Scalar, same
 
 HYPERMODEL = "keras_tuner:"
 """What the model of a Keras Tuner hypermodel begins with; "package.module:build_model" follows."""
 
-_MODEL = re.compile(rf"[A-Za-z]\w*|(?:{HYPERMODEL})?[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_FUNCTION = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
+_MODEL = re.compile(rf"[A-Za-z]\w*|(?:{HYPERMODEL})?{_FUNCTION}")
 
 
 def is_custom(model: str) -> bool:
@@ -34,6 +35,16 @@ def is_custom(model: str) -> bool:
 def is_hypermodel(model: str) -> bool:
     """Whether a model is a Keras Tuner hypermodel, which is given params by its own names."""
     return model.startswith(HYPERMODEL)
+
+
+def refuse_no_hypermodel(model: str) -> None:
+    """Refuse what `is_hypermodel` and names no function of a module.
+
+    Raises:
+        InputError: It does not.
+    """
+    if not re.fullmatch(HYPERMODEL + _FUNCTION, model):
+        raise InputError("space", [f'a hypermodel is "{HYPERMODEL}package.module:build_model" (came {shown(model)})'])
 
 
 class Space(BaseModel):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spaces import shown
+from spaces.space import is_hypermodel
 
 WHERE = "--set"
 _PATHS = {("data", "path"), ("data", "source"), ("space",)}  # relative to where the user stands, not to the file
@@ -90,4 +91,5 @@ def _from_here(keys: tuple[str, ...], value: Any) -> Any:
 def is_path(text: str) -> bool:
     """Whether a source of data or a space is a file or folder rather than a name."""
     suffixes = (".toml", ".npz", ".csv", ".tsv", ".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz")
-    return "/" in text or "\\" in text or text.startswith(".") or text.lower().endswith((*suffixes, "-ubyte"))
+    looks_so = "/" in text or "\\" in text or text.startswith(".") or text.lower().endswith((*suffixes, "-ubyte"))
+    return looks_so and not is_hypermodel(text)

@@ -397,11 +397,12 @@ def test_a_model_with_its_own_training_step_is_taken_as_it_is(own):
     ("name", "words"),
     [
         ("own_models:build_modle", 'own_models has no function "build_modle"; did you mean "build_model"?'),
+        ("own_models:kera", 'own_models has no function "kera"; there are "build_model", "'),
         ("own_models:number", 'own_models has no function "number"'),
         ("own_models:text", "must return a keras.Model (came str)"),
         ("own_models:two_classes", "must end in one probability a class (10); shape (None, 2) came"),
         ("own_broken:build", "cannot import own_broken (ModuleNotFoundError: No module named 'no_such_package"),
-        ("no.such.module:build", "cannot import no.such.module (ModuleNotFoundError"),
+        ("no.such.module:build", "(ModuleNotFoundError: No module named 'no'); no.such.module:build"),
     ],
 )
 def test_a_function_that_gives_no_model_is_refused(own, name, words):

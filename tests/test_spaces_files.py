@@ -255,6 +255,14 @@ def test_an_unknown_name_is_told_with_the_names_there_are():
     assert str(error.value) == f'mpl: no space of this name; the catalog has {there}; did you mean "mlp"?'
 
 
+@pytest.mark.parametrize("name", ["pkg.models", "pkg/models.py:build", "models:build()", ""])
+def test_what_cannot_be_the_name_of_a_hypermodel_is_told_in_a_line(name):
+    with pytest.raises(InputError) as error:
+        load_space(f"keras_tuner:{name}")
+    law = 'a hypermodel is "keras_tuner:package.module:build_model"'
+    assert str(error.value) == f'space: {law} (came "keras_tuner:{name}")'
+
+
 def test_a_name_is_looked_for_among_the_files_beside_it(tmp_path):
     write(tmp_path, b"", "iris.toml")
     for name in ("iris", "iris.tml", "irsi.tom"):

@@ -86,14 +86,15 @@ def import_named(name: str) -> tuple[ModuleType, Any]:
     except Exception as problem:
         raise SearchError(f"model: cannot import {module_name} ({_with_place(problem)}); {name}") from problem
     if not hasattr(module, function_name):
-        hint = did_you_mean(function_name, [word for word in vars(module) if not word.startswith("_")])
+        words = [word for word, what in vars(module).items() if callable(what) and not word.startswith("_")]
+        hint = did_you_mean(function_name, words)
         raise SearchError(f"model: {module_name} has no function {shown(function_name)}{hint}")
     return module, getattr(module, function_name)
 
 
 def _with_place(problem: Exception) -> str:
-    place = traceback.extract_tb(problem.__traceback__)[-1]
-    return f"{type(problem).__name__}: {problem}, {place.filename} line {place.lineno}"
+    told, place = f"{type(problem).__name__}: {problem}", traceback.extract_tb(problem.__traceback__)[-1]
+    return told if place.filename.startswith("<frozen") else f"{told}, {place.filename} line {place.lineno}"
 
 
 def complete(name: str, model: Any, purpose: Purpose) -> Any:
