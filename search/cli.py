@@ -33,7 +33,7 @@ from search.cli_options import (
 )
 from search.spaces_cli import spaces_app
 from search.studies_cli import studies_app
-from studies.files import FILES, REPORT, RUNS, is_name, store_url
+from studies.files import FILES, REPORT, RUNS, TRIAL_LOG, is_name, store_url, trial_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -251,6 +251,8 @@ def explain(
 
     found = explanation(load_record(out, store, name), trial)
     print_json(found) if json else _console().print(explanation_text(found))
+    if not json and (log := out / name / trial_folder(trial) / TRIAL_LOG).exists():
+        _console().print(f"  its log: {log}", highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: toprung doctor --backend jax")

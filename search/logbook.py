@@ -9,7 +9,7 @@ from search.flight import Flight
 from search.ledger import Ledger
 from spaces import Space
 from spaces.parameters import Params
-from studies.files import trial_folder
+from studies.files import TRIAL_LOG, trial_folder
 from studies.history import system_attributes, user_attributes
 from studies.plan import StudyPlan
 from studies.records import TrialRecord
@@ -86,7 +86,7 @@ class Logbook:
         """End a trial that cannot go on, and leave what is known of it in its folder."""
         flight.ends("failed", reason)
         text = f"{reason}\n\n{details}\n"
-        self._blobs.put(f"{trial_folder(flight.record.number)}/log.txt", text.encode())
+        self._blobs.put(f"{trial_folder(flight.record.number)}/{TRIAL_LOG}", text.encode())
         self.save(flight)
 
     def tell(self, now: dict[str, Any]) -> None:

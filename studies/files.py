@@ -5,6 +5,8 @@ from pathlib import Path
 
 RUNS = Path("runs")
 
+TRIAL_LOG = "log.txt"  # of a failed trial, in its folder
+
 # In a study's folder.
 BEST = "best.json"  # what a reader must know of the winner's model
 BEST_MODEL = "best.keras"

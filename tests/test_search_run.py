@@ -12,6 +12,8 @@ from killing import kill, marked, wait_for
 from running import STUDY, make_study, options, outcome, run, start_process, stored
 
 from reports.gaps import gap_from_rates
+from search.boundary import run_verb
+from search.cli import app
 from search.errors import Interrupted, SearchError
 from search.recipe import make_recipe
 from search.retrain import _job
@@ -165,12 +167,15 @@ def test_a_search_ends_when_every_trial_fails(tmp_path, monkeypatch):
     assert [trial.state for trial in stored(tmp_path / "runs").trials] == ["failed"] * 5
 
 
-def test_a_failed_trial_leaves_its_traceback_and_its_worker_is_replaced(tmp_path, monkeypatch):
+def test_a_failed_trial_leaves_its_traceback_and_its_worker_is_replaced(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PYTHON_MISBEHAVE", "1:1:raise")
     told = []
     record = run(make_study(tmp_path), tmp_path / "runs", observe=lambda kind, **fields: told.append(kind))
     assert (record.trials[1].state, record.trials[1].reason) == ("failed", "ValueError: told to")
     assert "a traceback" in (tmp_path / "runs/tiny/trials/00001/log.txt").read_text()
+    monkeypatch.chdir(tmp_path)
+    assert run_verb(app, ["explain", "tiny", "1"]) == 0
+    assert capsys.readouterr().out.endswith("\n  its log: runs/tiny/trials/00001/log.txt\n")
     assert told.count("worker") == 2
 
 
