@@ -22,7 +22,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from search.discovery import with_space
-from search.errors import SearchError
+from search.errors import Interrupted, SearchError
 from search.signals import StopRequest
 from spaces import Space, validate
 from spaces.parameters import Params
@@ -160,7 +160,7 @@ def run(
         InputError: Problems of the study or the space.
         SearchError: Bad data, workers that cannot start, no usable trial.
         StudyError: The store cannot be used, or holds another study of that name.
-        Interrupted: It was interrupted; the same call goes on.
+        KeyboardInterrupt: It was interrupted; the same call goes on.
     """
     from rich.console import Console
 
@@ -260,7 +260,11 @@ def _options(
 
 @contextmanager
 def _stopped_by_interrupt() -> Iterator[StopRequest]:
-    """Turn the first interrupt into a request; the second interrupts at once, and the process lives on."""
+    """Turn the first interrupt into a request; the second interrupts at once, and the process lives on.
+
+    Raises:
+        KeyboardInterrupt: The run has ended as it was asked to: no `except Exception` of a caller goes past it.
+    """
     stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -274,5 +278,7 @@ def _stopped_by_interrupt() -> Iterator[StopRequest]:
     before = signal.signal(signal.SIGINT, handle)
     try:
         yield stop
+    except Interrupted:
+        raise KeyboardInterrupt("interrupted; the same call goes on from here") from None
     finally:
         signal.signal(signal.SIGINT, before)
