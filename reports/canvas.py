@@ -96,7 +96,7 @@ def scale(axes: Axes, metric: str, values: Iterable[float], *, maximize: bool) -
     known = np.array(list(values), dtype=float)
     known = known[np.isfinite(known)]
     if known.size:
-        low, high = np.percentile(known, [2, 98])
+        low, high = np.percentile(known, 2, method="lower"), np.percentile(known, 98, method="higher")
         # The good end stays whole: wild values are low accuracies and high losses.
         low, high = (low, known.max()) if maximize else (known.min(), high)
         margin = 0.06 * (high - low) or 0.01
@@ -141,7 +141,7 @@ def whole_numbers(axis: Axis) -> None:
     """Mark whole numbers only: there is no epoch 2.5."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def by_epoch(axes: Axes) -> None:

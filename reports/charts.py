@@ -142,6 +142,7 @@ def progress(study: StudyRecord) -> Chart | None:
     scale(axes, metric, in_sight(values), maximize=maximize)
     _tell_of_worse(axes, values, maximize=maximize)
     axes.set_xlabel("epochs of all trials begun by then")
+    whole_numbers(axes.xaxis)
     legend(axes)
     return Chart("The way to the best", figure, _progress_words(study, points, steps))
 
@@ -173,7 +174,7 @@ def gaps(study: StudyRecord) -> Chart | None:
         )
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     what = f"validation minus test, points of {GAP_METRIC}"
     axes.set_xlabel(f"{what} ± standard error\n(right of 0: test is worse)")
     words = "; ".join(f"{name} {signed(GAP_METRIC, gap, error)}" for name, gap, error in rows)

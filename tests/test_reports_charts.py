@@ -177,6 +177,9 @@ def test_a_trials_own_curves_show_training_and_validation_of_the_metric_and_the_
 def test_gaps_are_drawn_for_tested_trials_alone_best_first():
     trials = [record(0, val_accuracy=0.8, test_accuracy=0.7), record(1, val_accuracy=0.9, test_accuracy=0.9)]
     assert "trial 1 +0.00 ±1.00; trial 0 +10.00 ±1.00" in gaps(study(trials)).alternative
+    low, high = sorted(gaps(study(trials)).figure.axes[0].get_ylim())
+    assert low <= -0.5
+    assert high >= 1.5  # no marker lies on the frame
     assert gaps(study([record(0, val_accuracy=0.9)])) is None
 
 
@@ -227,3 +230,15 @@ def test_the_epochs_spent_on_rungs_are_all_epochs_of_the_study():
         *((1, 9, 1, 9), (1, 27, 1, 18)),
     ]
     assert sum(count.spent for count in counts) == sum(trial.epochs for trial in trials)
+
+
+def test_of_few_values_none_lies_out_of_sight_and_epochs_are_whole():
+    few = [
+        record(0, epochs=9, val_accuracy=0.97, history={"val_accuracy": (0.97,) * 9}),
+        record(1, "pruned", 1, val_accuracy=0.17, history={"val_accuracy": (0.17,)}),
+    ]
+    for chart in (learning_curves(study(few)), progress(study(few))):
+        (axes,) = chart.figure.axes
+        low, high = axes.get_ylim()
+        assert low < 0.17 < 0.97 < high
+        assert all(tick == round(tick) for tick in axes.get_xticks())
