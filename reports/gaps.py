@@ -65,7 +65,12 @@ def gap_from_rates(validation_rate: float, validation_count: int, test_rate: flo
     """
     variance = _variance("validation", validation_rate, validation_count)
     variance += _variance("test", test_rate, test_count)
-    return Gap(validation_rate - test_rate, math.sqrt(variance))
+    return Gap(without_dust(validation_rate - test_rate), math.sqrt(variance))
+
+
+def without_dust(value: float) -> float:
+    """What was computed from numbers of a float32, in no more digits than theirs: 0.001, not 0.0010000000000000009."""
+    return float(f"{value:.9g}")
 
 
 def _variance(split: str, rate: float, count: int) -> float:

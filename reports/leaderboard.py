@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import ReportError
+from reports.gaps import without_dust
 from reports.words import metric_of
 from spaces.parameters import Scalar
 from spaces.relations import base_name
@@ -258,7 +259,7 @@ def _retrained_row(study: StudyRecord, group: Sequence[RetrainRecord]) -> Row:
 def mean(values: Iterable[float | None]) -> float | None:
     """The mean of the numbers there are; None where there are none."""
     known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    return without_dust(fmean(known)) if known else None
 
 
 def _spread(values: Iterable[float | None]) -> float | None:
@@ -272,7 +273,7 @@ def _metric_cells(study: StudyRecord, metrics: Mapping[str, float | None]) -> Ro
     cells: Row = {name: metrics.get(name) for name in names}
     train, validation = cells[f"train_{metric}"], cells[f"val_{metric}"]
     if train is not None and validation is not None:
-        cells["train_val_gap"] = (train - validation) * sign_of(study.direction)
+        cells["train_val_gap"] = without_dust((train - validation) * sign_of(study.direction))
     return cells
 
 

@@ -20,6 +20,11 @@ def test_a_gap_from_rates_is_the_gap_from_hits():
     assert gap_from_rates(validation.mean(), 500, test.mean(), 300) == generalization_gap(validation, test)
 
 
+def test_a_gap_has_no_more_digits_than_its_accuracies():
+    assert gap_from_rates(0.975, 600, 0.974, 1000).value == 0.001
+    assert gap_from_rates(0.9583333, 24, 0.96666664, 30).value == -0.00833334
+
+
 def test_a_model_that_is_always_right_still_has_an_error():
     gap = generalization_gap(np.ones(50, bool), np.ones(50, bool))
     assert gap.value == 0

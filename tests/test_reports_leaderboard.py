@@ -95,6 +95,14 @@ def test_an_infinite_value_is_never_ranked():
     assert values(frame, "val_rank") == [1, None]
 
 
+def test_differences_and_means_have_no_more_digits_than_what_they_are_of():
+    trials = [record(0, val_accuracy=0.9166667, train_accuracy=0.96875)]
+    again = [retrained(0, seed=1, test_accuracy=0.9470752), retrained(0, seed=2, test_accuracy=0.9470751)]
+    frame = leaderboard(study(trials, again))
+    assert frame["train_val_gap"].tolist()[0] == 0.0520833
+    assert frame["test_accuracy"].tolist()[1] == 0.94707515
+
+
 def test_test_numbers_have_a_rank_of_their_own_and_never_choose():
     trials = [
         record(0, val_accuracy=0.90, test_accuracy=0.95),
