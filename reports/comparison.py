@@ -23,6 +23,7 @@ from reports.canvas import (
 from reports.leaderboard import metric_names, usable
 from reports.sections import Table
 from reports.words import SPLITS, is_share, listed, printable, scalar, shown, spoken
+from spaces.space import OF_HYPERMODELS, is_hypermodel
 from studies.records import StudyRecord, TrialRecord
 
 MOST_TRIALS = 24
@@ -118,7 +119,9 @@ def against_training(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart
 
 def shared(study: StudyRecord) -> Table | None:
     """The hyperparameters that all trials have in common; the leaderboard has those in which they differ."""
-    training = {name: value for name, value in study.section("training").items() if value is not None}
+    training = study.section("training")
+    counts = OF_HYPERMODELS if is_hypermodel(str(study.space.get("model"))) else training
+    training = {name: value for name, value in training.items() if name in counts and value is not None}
     names = {name for trial in study.trials for name in trial.params}
     common = {name: {trial.params.get(name) for trial in study.trials} for name in sorted(names)}
     fixed = {name: values.pop() for name, values in common.items() if len(values) == 1}

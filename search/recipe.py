@@ -9,10 +9,10 @@ from typing import Any
 
 from search.messages import Task
 from search.models import is_width
-from search.models.fitness import OF_HYPERMODELS
 from search.seeds import derive
 from spaces import Space
 from spaces.parameters import Params
+from spaces.space import OF_HYPERMODELS
 from studies.files import trial_folder
 from studies.plan import LoadedStudy
 from studies.records import TrialRecord

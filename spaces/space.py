@@ -23,6 +23,9 @@ from spaces.parameters import SCALAR_NAMES, Fixed, Parameter, Params, Scalar, sa
 HYPERMODEL = "keras_tuner:"
 """What the model of a Keras Tuner hypermodel begins with; "package.module:build_model" follows."""
 
+OF_HYPERMODELS = ("batch_size", "jit_compile", "precision")
+"""What training reads for a Keras Tuner hypermodel, which compiles its model itself."""
+
 _FUNCTION = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"
 _MODEL = re.compile(rf"[A-Za-z]\w*|(?:{HYPERMODEL})?{_FUNCTION}")
 

@@ -53,6 +53,11 @@ def test_trials_that_differ_in_much_are_called_by_their_numbers():
     assert "trial 0 90.00%; trial 1 90.00%" in curves.alternative
 
 
+def test_a_hypermodels_trials_share_no_loss_that_its_study_says():
+    rows = dict(shared(few(space={"model": "keras_tuner:mine:build_model", "parameters": {}})).rows)
+    assert rows == {"batch size": "32", "units": "64", "epochs at most": "3"}
+
+
 def test_what_all_trials_share_is_a_table_of_hyperparameters():
     rows = dict(shared(few()).rows)
     assert rows == {"batch size": "32", "loss": "mse", "units": "64", "epochs at most": "3"}

@@ -11,7 +11,7 @@ from search.models.architectures import ARCHITECTURES
 from search.models.pretrained import locate
 from spaces.errors import shown, together
 from spaces.parameters import extremes
-from spaces.space import is_custom
+from spaces.space import OF_HYPERMODELS, is_custom
 from studies.plan import law_breaks
 from studies.schedule import Choices, schedule_problems
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from studies.plan import LoadedStudy
 
 AUGMENTATION = frozenset({"rotation", "shift", "shear", "zoom", "flip"})
-
-OF_HYPERMODELS = ("batch_size", "jit_compile", "precision")
-"""Parameters that training reads for a Keras Tuner hypermodel, which compiles its model itself."""
 
 NOT_FOR_OWN_FIT = "objective.seeds, record: are not for a hypermodel's own fit; leave them out"
 
