@@ -254,6 +254,9 @@ def _options(
     from search.devices import choose_backend
     from search.open_run import Options
 
+    for name, count in (("workers", workers), ("slots_per_gpu", slots_per_gpu)):
+        if count is not None and count < 1:
+            raise SearchError(f"{name}: must be at least 1 (came {count})")
     url = store_url(Path(out), store)
     return Options(Path(out), url, choose_backend(backend), workers, slots_per_gpu, fresh_workers)
 

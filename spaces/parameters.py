@@ -7,6 +7,7 @@ Every kind answers the same four questions: which values it has (`grid`), what i
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Set
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -46,11 +47,13 @@ OneOrMore = Annotated[Choices, BeforeValidator(_as_list)]
 
 
 def plain(value: Any) -> Any:
-    """A table with plain values: NumPy's numbers are no whole numbers and no booleans to pydantic."""
+    """What a file would have: no numbers or arrays of NumPy, which pydantic doesn't know, no paths and no ranges."""
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | range):
         return [plain(one) for one in value]
+    if isinstance(value, Path):
+        return str(value)
     return value.tolist() if hasattr(value, "tolist") else value
 
 

@@ -37,7 +37,7 @@ def study_of(
     elif space is not None:
         tables = {**tables, "space": GIVEN}
     if isinstance(space, Mapping):
-        space = validate(Space, space, "space")
+        space = validate(Space, plain(space), "space")
     if space is not None and not isinstance(space, Space):
         raise InputError("space", [f"must be a file, a name, tables or a space (came {shown(space)})"])
     changes, problems = command_line.parse(overrides)

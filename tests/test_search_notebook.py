@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
@@ -19,6 +20,7 @@ import search
 from search import display, notebook, open_run
 from search.errors import SearchError
 from spaces import InputError, Space
+from studies.objects import study_of
 from studies.plan import StudyPlan, load_study
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +82,21 @@ def test_python_objects_make_the_same_study_as_a_file(folder):
     same = search.run(StudyPlan(**TABLES, space="given"), space=Space(**SPACE), quiet=True)
     assert study.record.trials == same.record.trials
     assert len(study.record.trials) == 4
+
+
+def test_numbers_of_numpy_paths_and_ranges_are_those_of_a_file(folder):
+    tables = {**TABLES, "data": {"source": Path("data.npz")}, "budget": {"trials": np.int64(4)}}
+    law = {"type": "ordinal", "choices": np.array([8, 32])}
+    given = study_of(tables, {"model": "mlp", "parameters": {"units": law, "layers": {**law, "choices": range(1, 3)}}})
+    assert (given.plan.data.source, given.plan.budget.trials) == ("data.npz", 4)
+    assert [type(choice) for choice in given.space.parameters["units"].choices] == [int, int]
+    assert given.space.parameters["layers"].choices == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["workers", "slots_per_gpu"])
+def test_fewer_than_one_worker_are_refused(folder, name):
+    with pytest.raises(SearchError, match=rf"^{name}: must be at least 1 \(came 0\)$"):
+        search.run("study.toml", **{name: 0})
 
 
 def test_optuna_gets_its_own_study(folder):
@@ -206,5 +223,5 @@ def test_a_study_file_may_name_a_hypermodel_as_its_space(tmp_path):
     path.write_text(path.read_text().replace('"space.toml"', '"keras_tuner:package.module:build_model"'))
     assert load_study(str(path)).space == Space(model="keras_tuner:package.module:build_model")
     path.write_text(path.read_text().replace("build_model", "build-model"))
-    with pytest.raises(InputError, match="model: must be a family of models"):
+    with pytest.raises(InputError, match="space: a hypermodel is"):
         load_study(str(path))
