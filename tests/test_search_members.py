@@ -4,7 +4,7 @@ import numpy as np
 
 from search.blobs import FolderBlobs
 from search.checkpoints import Checkpoints
-from search.members import Member
+from search.members import Member, mean
 from search.messages import Task
 from search.progress import Progress
 
@@ -30,3 +30,9 @@ def test_each_epoch_of_each_seed_begins_its_random_numbers_elsewhere_and_at_the_
     epochs = [member(tmp_path, epoch).generator_states(index, "uint32") for epoch in (0, 1, 2) for index in (0, 1)]
     assert all_differ([state for states in epochs for state in states])
     np.testing.assert_array_equal(member(tmp_path, 0).generator_states(1, "uint32"), epochs[1])
+
+
+def test_the_mean_over_seeds_has_no_more_digits_than_its_metrics():
+    assert mean([{"loss": one} for one in (0.1, 0.2, 0.3)]) == {"loss": 0.2}  # not 0.20000000000000004
+    assert mean([{"loss": 0.9722222}]) == {"loss": 0.9722222}
+    assert mean([{"loss": 1e30}, {"loss": float("inf")}]) == {"loss": float("inf")}
