@@ -125,30 +125,45 @@ def _selection(study: StudyRecord) -> str:
 
 
 def _lead(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
-    complete = [(trial.number, trial.value) for trial in trials if trial.state == "complete"]
-    values = [value for _, value in complete if value is not None]
+    complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
+    values = [trial.value or 0.0 for trial in complete]
     if not values or len(study.trials) == 1:
         return ""
     if len(values) == 1:
         return "No other trial trained to the end with a usable value: there is no second to lead."
-    second, lead = complete[1][0], abs(values[0] - values[1])
+    second, lead = complete[1].number, abs(values[0] - values[1])
     if lead == 0:
         return f"Trial {second} reached exactly the same; the lower number is listed first."
     metric, _ = metric_names(study)
-    return f"It leads trial {second} by {difference(metric, lead)}{_lead_error(study, values[0], values[1])}."
+    return f"It leads trial {second} by {difference(metric, lead)}{_lead_error(study, complete[0], complete[1])}."
 
 
-def _lead_error(study: StudyRecord, first: float, second: float) -> str:
+def _lead_error(study: StudyRecord, first: TrialRecord, second: TrialRecord) -> str:
     metric, _ = metric_names(study)
-    count = study.data.get("n_validation")
-    if not is_share(metric) or not count or not (0 <= first <= 1 and 0 <= second <= 1):
+    lead, (error, over) = abs((first.value or 0.0) - (second.value or 0.0)), _error_of_lead(study, first, second)
+    if error is None:
         return ""
-    # Both were measured on the same examples; taking them as independent errs on the side of caution.
-    error = gap_from_rates(first, count, second, count).standard_error
-    size = f"({difference(metric, error)} on {counted(count, 'validation example')})"
-    if abs(first - second) > error:
+    size = f"({difference(metric, error)} {over})"
+    if lead > error:
         return f", more than the standard error of such a lead {size}"
     return f", within the standard error of such a lead {size}: this search cannot tell the two apart"
+
+
+def _error_of_lead(study: StudyRecord, first: TrialRecord, second: TrialRecord) -> tuple[float | None, str]:
+    """The standard error of a lead, and over what: over seeds where the metric is no share of the examples."""
+    metric, _ = metric_names(study)
+    count, values = study.data.get("n_validation"), (first.value or 0.0, second.value or 0.0)
+    if is_share(metric):
+        if not count or not all(0 <= value <= 1 for value in values):
+            return None, ""
+        # Both were measured on the same examples; taking them as independent errs on the side of caution.
+        error = gap_from_rates(values[0], count, values[1], count).standard_error
+        return error, f"on {counted(count, 'validation example')}"
+    spreads = [trial.metrics.get(f"{study.monitor}_spread", math.nan) for trial in (first, second)]
+    seeds = seeds_of(study)
+    if not all(map(math.isfinite, spreads)):
+        return None, ""
+    return math.hypot(*spreads) / math.sqrt(seeds), f"over {seeds} seeds"
 
 
 def _test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:

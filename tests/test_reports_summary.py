@@ -69,6 +69,18 @@ def test_a_lead_is_judged_by_its_standard_error():
     assert "It leads trial 1 by 9.00 points, more than the standard error" in text(clear)
 
 
+def test_a_lead_in_what_is_no_share_is_judged_by_the_spread_over_seeds():
+    def said(*values, spread):
+        trials = [record(n, value=value, val_f1=value, val_f1_spread=spread) for n, value in enumerate(values)]
+        plan = {"objective": {"monitor": "val_f1", "seeds": 3}}
+        return " ".join(summary(study(trials, monitor="val_f1", plan=plan)))
+
+    # sqrt(0.03^2 + 0.03^2) / sqrt(3)
+    told = "It leads trial 1 by 0.0200, within the standard error of such a lead (0.0245 over 3 seeds): this search"
+    assert told in said(0.97, 0.95, spread=0.03)
+    assert "more than the standard error of such a lead (0.00816 over 3 seeds)." in said(0.97, 0.95, spread=0.01)
+
+
 def test_equal_leaders_are_called_equal():
     equal = text([record(0, val_accuracy=0.9), record(1, val_accuracy=0.9)])
     assert "Trial 1 reached exactly the same" in equal
