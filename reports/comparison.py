@@ -138,10 +138,18 @@ def _label(study: StudyRecord, trial: TrialRecord) -> str:
     """The trial's number, and what it differs in where that is little."""
     names = list(dict.fromkeys(name for other in study.trials for name in other.params))
     varying = [name for name in names if len({other.params.get(name) for other in study.trials}) > 1]
-    if len(varying) > MOST_NAMED:
+    values = [scalar(trial.params[name]) for name in varying if name in trial.params]
+    if not values or len(varying) > MOST_NAMED:
         return f"trial {trial.number}"
-    text = ", ".join(scalar(trial.params[name]) for name in varying if name in trial.params)
-    return f"{trial.number}: {short_label(text, LONGEST_NAME)}" if text else f"trial {trial.number}"
+    return f"{trial.number}: {', '.join(_fitted(values, LONGEST_NAME - 2 * len(values)))}"
+
+
+def _fitted(values: Sequence[str], longest: int) -> list[str]:
+    """Values in so many letters together: the short ones whole, the long ones cut to one length."""
+    most = max(map(len, values))
+    while most > 1 and sum(min(len(value), most) for value in values) > longest:
+        most -= 1
+    return [short_label(value, most) for value in values]
 
 
 def _point(trial: TrialRecord, metric: str, split: str) -> tuple[float, float] | None:

@@ -1,7 +1,7 @@
 import pytest
 from records import record, study
 
-from reports.comparison import MOST_TRIALS, comparison, shared
+from reports.comparison import LONGEST_NAME, MOST_TRIALS, comparison, shared
 from reports.contents import contents
 from reports.page import page
 from reports.summary import summary
@@ -56,6 +56,21 @@ def test_trials_that_differ_in_much_are_called_by_their_numbers():
 def test_a_hypermodels_trials_share_no_loss_that_its_study_says():
     rows = dict(shared(few(space={"model": "keras_tuner:mine:build_model", "parameters": {}})).rows)
     assert rows == {"batch size": "32", "units": "64", "epochs at most": "3"}
+
+
+def test_names_of_trials_are_cut_where_they_are_long_and_never_to_the_same():
+    losses, optimizers = ("categorical_crossentropy", "sparse_categorical_crossentropy"), ("adam", "sgd", "rmsprop")
+    params = [
+        {"activation": "relu", "loss": loss, "optimizer": optimizer} for loss in losses for optimizer in optimizers
+    ]
+    params.append({"activation": "tanh", "loss": "mean_squared_error", "optimizer": "adam"})
+    some = [record(n, val_accuracy=0.9, params=one, history={"val_accuracy": (0.9,)}) for n, one in enumerate(params)]
+    (curves,) = comparison(study(some, plan=PLAN))
+    names = [line.get_label() for line in curves.figure.axes[0].get_lines()]
+    assert len({name.partition(": ")[2] for name in names}) == len(names) == 7
+    assert names[5].endswith(", rmsprop")
+    assert names[5].startswith("5: relu, sparse_categor")
+    assert max(map(len, names)) <= LONGEST_NAME + 3
 
 
 def test_what_all_trials_share_is_a_table_of_hyperparameters():
