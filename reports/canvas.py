@@ -169,6 +169,11 @@ def legend_above(axes: Axes, columns: int) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, frameon=False, fontsize="small")
 
 
+def legend_outside(figure: Figure, axes: Axes) -> None:
+    """A legend of many entries without a frame, to the right of all plots: those of one of them."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=7)
+
+
 def short_label(name: str, longest: int) -> str:
     """A name for a chart: at most so many letters, and no dollars, which matplotlib takes for formulas."""
     return cut(printable(name), longest).replace("$", r"\$")

@@ -10,11 +10,13 @@ from reports.canvas import (
     DASHES,
     GREY,
     Chart,
+    Dashes,
     by_epoch,
     canvas,
     curve,
     legend,
     legend_above,
+    legend_outside,
     panels,
     percent,
     scale,
@@ -33,11 +35,18 @@ LONGEST_NAME = 34
 
 def comparison(study: StudyRecord) -> list[Chart]:
     """The pictures of a study without pruning; none of one that prunes, or has too many trials to tell apart."""
-    trials = [trial for trial in usable(study) if trial.state == "complete"]
-    if study.section("hyperband").get("mode") != "none" or not 2 <= len(trials) <= MOST_TRIALS:
+    trials = side_by_side(study)
+    if not trials:
         return []
     made = (every_curve(study, trials), test_bars(study, trials), against_training(study, trials))
     return [chart for chart in made if chart]
+
+
+def side_by_side(study: StudyRecord) -> list[TrialRecord]:
+    """The complete trials of a study without pruning, the best first; none of one that `comparison` does not show."""
+    trials = [trial for trial in usable(study) if trial.state == "complete"]
+    is_comparison = study.section("hyperband").get("mode") == "none" and 2 <= len(trials) <= MOST_TRIALS
+    return trials if is_comparison else []
 
 
 def every_curve(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None:
@@ -50,15 +59,15 @@ def every_curve(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | No
     figure, plots = panels(len(names), height=max(2.6, 0.1 * len(trials)))
     for axes, name in zip(plots, names, strict=True):
         for place, trial in enumerate(trials):
-            colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
-            curve(axes, trial.history.get(name, ()), _label(study, trial), colour=colour, dashes=dashes)
+            colour, dashes = look(place)
+            curve(axes, trial.history.get(name, ()), label(study, trial), colour=colour, dashes=dashes)
         split, _, _ = name.partition("_")
         values = [value for trial in trials for value in trial.history.get(name, ())]
         scale(axes, metric, values, maximize=study.direction == "maximize")
         axes.set_ylabel(f"{SPLITS[split]} {spoken(metric)}")
     by_epoch(axes)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=7)
-    told = "; ".join(f"{_label(study, trial)} {shown(metric, trial.value)}" for trial in trials)
+    legend_outside(figure, axes)
+    told = "; ".join(f"{label(study, trial)} {shown(metric, trial.value)}" for trial in trials)
     return Chart("All trials together", figure, f"By epoch, best validation {spoken(metric)}: {told}.", detailed=True)
 
 
@@ -75,7 +84,7 @@ def test_bars(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None
     axes.plot(
         [trial.value or 0.0 for trial, _ in rows], places, "D", color="black", fillstyle="none", label="validation"
     )
-    axes.set_yticks(places, [_label(study, trial) for trial, _ in rows], fontsize=8)
+    axes.set_yticks(places, [label(study, trial) for trial, _ in rows], fontsize=8)
     axes.invert_yaxis()
     values = [value for trial, score in rows for value in (score, trial.value) if value is not None]
     margin = 0.1 * (max(values) - min(values)) or 0.01
@@ -85,7 +94,7 @@ def test_bars(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None
     if is_share(metric):
         percent(axes.xaxis)
     legend_above(axes, columns=2)
-    told = "; ".join(f"{_label(study, trial)} {shown(metric, score)}" for trial, score in rows)
+    told = "; ".join(f"{label(study, trial)} {shown(metric, score)}" for trial, score in rows)
     return Chart(f"Test {spoken(metric)}", figure, f"In the order of validation: {told}.", detailed=True)
 
 
@@ -134,8 +143,13 @@ def shared(study: StudyRecord) -> Table | None:
     return Table("Shared by all trials", ("hyperparameter", "value"), cells, names=2)
 
 
-def _label(study: StudyRecord, trial: TrialRecord) -> str:
-    """The trial's number, and what it differs in where that is little."""
+def look(place: int) -> tuple[str, Dashes]:
+    """Colour and dashes of a curve among up to 36: the first six in full."""
+    return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+
+
+def label(study: StudyRecord, trial: TrialRecord) -> str:
+    """A trial's number, and what it differs in where that is little."""
     names = list(dict.fromkeys(name for other in study.trials for name in other.params))
     varying = [name for name in names if len({other.params.get(name) for other in study.trials}) > 1]
     values = [scalar(trial.params[name]) for name in varying if name in trial.params]
@@ -161,4 +175,4 @@ def _point(trial: TrialRecord, metric: str, split: str) -> tuple[float, float] |
 def _told(study: StudyRecord, trial: TrialRecord, metric: str) -> str:
     values = [trial.metrics.get(f"train_{metric}"), trial.metrics.get(f"val_{metric}")]
     values += [trial.test.metrics.get(f"test_{metric}")] if trial.test else []
-    return f"{_label(study, trial)} {listed([shown(metric, value) for value in values if value is not None])}"
+    return f"{label(study, trial)} {listed([shown(metric, value) for value in values if value is not None])}"

@@ -75,7 +75,7 @@ def contents(
         versions: Of the packages that made the winner, where they are known.
         steps: What was recorded of single training steps, by trial.
     """
-    by_step = Section("Step by step", charts=_there(steps_chart(steps or {})))
+    by_step = Section("Step by step", charts=_there(steps_chart(study, steps or {})))
     made = (_search(study), _compared(study), by_step, parameter_section(study), _gaps(study))
     return Contents(
         study,

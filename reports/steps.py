@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from reports.canvas import COLOURS, DASHES, Chart, legend, panels, percent, whole_numbers
+from reports.canvas import COLOURS, Chart, legend_outside, panels, percent, whole_numbers
+from reports.comparison import label, look, side_by_side
 from reports.errors import ReportError
 from reports.leaderboard import usable
 from studies.files import trial_folder
 from studies.records import StudyRecord
 from studies.steps import FILE, Steps, read_steps
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MOST_POINTS = 300  # a curve; more are averaged
+FAR = 100  # times apart
 PANELS = (
     ("train_loss", "loss of the batch"),
     ("train_accuracy", "accuracy of the batch"),
@@ -22,20 +28,20 @@ PANELS = (
 )
 
 
-def recorded_steps(study: StudyRecord, folder: Path, top: int = len(COLOURS)) -> dict[int, Steps]:
-    """What was recorded of the best trials, by number, the best first.
+def recorded_steps(study: StudyRecord, folder: Path) -> dict[int, Steps]:
+    """What was recorded of the best six trials, or of all that are compared without pruning: by number, the best first.
 
     Args:
         study: What happened.
         folder: The study's, with a folder a trial.
-        top: How many trials, at most 6: a chart tells no more apart.
     Raises:
         ReportError: A file isn't what it should be.
     """
     found: dict[int, Steps] = {}
+    most = max(len(COLOURS), len(side_by_side(study)))
     for trial in usable(study):
         path = folder / trial_folder(trial.number) / FILE
-        if len(found) < min(top, len(COLOURS)) and path.is_file():
+        if len(found) < most and path.is_file():
             try:
                 found[trial.number] = read_steps(path)
             except (OSError, ValueError) as problem:
@@ -43,28 +49,47 @@ def recorded_steps(study: StudyRecord, folder: Path, top: int = len(COLOURS)) ->
     return found
 
 
-def steps_chart(recorded: Mapping[int, Steps]) -> Chart | None:
+def steps_chart(study: StudyRecord, recorded: Mapping[int, Steps]) -> Chart | None:
     """Loss, accuracies and the gradient's norm by step; None where nothing was recorded.
 
     Args:
+        study: What happened.
         recorded: By trial.
     """
-    if not any(steps["step"] for steps in recorded.values()):
+    curves = {_name(study, number): steps for number, steps in recorded.items() if steps["step"]}
+    if not curves:
         return None
     figure, plots = panels(len(PANELS), height=2.0)
-    for axes, (column, label) in zip(plots, PANELS, strict=True):
-        for place, (number, steps) in enumerate(recorded.items()):
+    for axes, (column, title) in zip(plots, PANELS, strict=True):
+        for place, (name, steps) in enumerate(curves.items()):
+            colour, dashes = look(place)
             points = _thinned(steps["step"], steps[column])
-            axes.plot(*points, color=COLOURS[place], linestyle=DASHES[place], linewidth=1, label=f"trial {number}")
-        axes.set_ylabel(label)
+            axes.plot(*points, color=colour, linestyle=dashes, linewidth=1, label=name)
+        axes.set_ylabel(title)
         if column.endswith("accuracy"):
             percent(axes.yaxis)
-        elif any(value > 0 for steps in recorded.values() for value in steps[column]):
-            axes.set_yscale("log")  # losses and gradients differ by powers of ten between trials
-    legend(plots[0])
-    plots[-1].set_xlabel("training step")
-    whole_numbers(plots[-1].xaxis)
-    return Chart("Step by step", figure, _words(recorded))
+        else:
+            _scale(axes, [value for steps in curves.values() for value in steps[column]])
+    legend_outside(figure, axes)
+    axes.set_xlabel("training step")
+    whole_numbers(axes.xaxis)
+    return Chart("Step by step", figure, _words(curves), detailed=True)
+
+
+def _name(study: StudyRecord, number: int) -> str:
+    trial = study.trial(number)
+    return label(study, trial) if trial else f"trial {number}"
+
+
+def _scale(axes: Axes, values: Sequence[float]) -> None:
+    """Powers of ten where values lie far apart, as losses and gradients of several trials may."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    positive = [value for value in values if 0 < value < math.inf]
+    if positive and max(positive) > FAR * min(positive):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _thinned(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -78,12 +103,11 @@ def _thinned(steps: Sequence[float], values: Sequence[float]) -> tuple[list[floa
     return means[0], means[1]
 
 
-def _words(recorded: Mapping[int, Steps]) -> str:
+def _words(curves: Mapping[str, Steps]) -> str:
     said = [
-        f"trial {number} from a loss of {steps['train_loss'][0]:.3g} at step {steps['step'][0]:.0f} to "
+        f"{name} from a loss of {steps['train_loss'][0]:.3g} at step {steps['step'][0]:.0f} to "
         f"{steps['train_loss'][-1]:.3g} at step {steps['step'][-1]:.0f}, gradient {steps['gradient_norm'][0]:.3g} to "
         f"{steps['gradient_norm'][-1]:.3g}"
-        for number, steps in recorded.items()
-        if steps["step"]
+        for name, steps in curves.items()
     ]
-    return f"Training step by step, of the best trials: {'; '.join(said)}."
+    return f"Training step by step: {'; '.join(said)}."
