@@ -229,6 +229,8 @@ def _diagnose(run: OpenRun, best: Repetition) -> None:
             splits={"training": run.splits.train.y, "validation": run.splits.validation.y},
             grid_probabilities=found.grid,
             input_names=run.source.columns,
+            scale=run.splits.scale,
+            offset=run.splits.offset,
             subject=f"{again}; the curves are those of the trial.",
         )
     except ValueError as problem:  # a model of the user's own need not give probabilities

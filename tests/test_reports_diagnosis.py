@@ -14,7 +14,7 @@ from reports.diagnosis.charts import (
     reliability,
     training_curves,
 )
-from reports.diagnosis.pictures import first_weights, right_samples, wrong_samples
+from reports.diagnosis.pictures import convolved, feature_maps, first_weights, right_samples, wrong_samples
 from reports.diagnosis.sections import sections
 from reports.diagnosis.tables import class_table, epoch_table, pair_table, score_lines, training_lines, weight_table
 from reports.errors import ReportError
@@ -117,6 +117,28 @@ def test_filters_of_a_convolution_and_units_that_see_whole_images_are_shown_as_i
     assert first.units == 100
     assert first.shown.tolist() == list(range(99, 35, -1)), "the 64 with the largest norm"
     assert np.array_equal(first.images[0], dense[:, 99].reshape(4, 5))
+
+
+def test_feature_maps_are_of_the_image_as_the_layer_is_given_it(tmp_path):
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (6, 9, 7, 3), dtype=np.uint8)
+    kernel = generator.normal(size=(3, 3, 3, 8)).astype(np.float32)
+    scale, offset = np.array([0.1, 0.2, 0.3]), np.array([-5.0, 0.0, 5.0])
+    given = {"scale": scale.tolist(), "offset": offset.tolist()}
+    diagnosis = small(inputs=images, weights=[("conv", "kernel", kernel)], **given)
+    expected = convolved(diagnosis.right.inputs[0] * scale + offset, np.moveaxis(kernel, -1, 0))
+    write(diagnosis, tmp_path / "d.npz")
+    for one in (diagnosis, read(tmp_path / "d.npz")):
+        drawn = [image.get_array() for image in feature_maps(one).figure.axes[0].images]
+        np.testing.assert_allclose(drawn, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "kernel"),
+    [((9, 7), (3, 3, 3, 8)), ((9, 7, 3), (3, 3, 1, 8)), ((9, 7, 3), (11, 11, 3, 8)), ((9, 7), (3, 9, 1, 2))],
+)
+def test_there_are_no_feature_maps_where_the_kernels_do_not_see_the_image_itself(images, kernel):
+    assert feature_maps(small(inputs=np.ones((6, *images)), weights=[("conv", "kernel", np.ones(kernel))])) is None
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 4, 2), (3, 3, 2), (7, 5)])

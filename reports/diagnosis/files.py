@@ -73,6 +73,8 @@ def _about(diagnosis: Diagnosis) -> dict[str, Any]:
         "splits": dict(diagnosis.splits),
         "history": dict(diagnosis.history),
         "best_epoch": diagnosis.best_epoch,
+        "scale": diagnosis.scale,
+        "offset": diagnosis.offset,
         "inputs": diagnosis.boundary.names if diagnosis.boundary else (),
     }
 
@@ -117,4 +119,6 @@ def _diagnosis(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         best_epoch=about["best_epoch"],
         boundary=Boundary(**boundary, names=tuple(about.get("inputs", ()))) if boundary else None,
         examples=Samples(**examples) if examples else None,
+        scale=tuple(about.get("scale", (1.0,))),
+        offset=tuple(about.get("offset", (0.0,))),
     )

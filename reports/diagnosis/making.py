@@ -32,6 +32,8 @@ def diagnose(
     splits: Mapping[str, NDArray[Any]] | None = None,
     grid_probabilities: NDArray[Any] | None = None,
     input_names: Sequence[str] = (),
+    scale: float | Sequence[float] = 1.0,
+    offset: float | Sequence[float] = 0.0,
     subject: str = "",
 ) -> Diagnosis:
     """Look at a classifier through what it says of the test split.
@@ -49,6 +51,8 @@ def diagnose(
         splits: "training" and "validation" to the labels of those splits.
         grid_probabilities: What the model says of `boundary_grid(inputs)`, where inputs have shape (n, 2).
         input_names: What the two inputs are called; empty where they have no names.
+        scale: With `offset`: the model computes x * scale + offset first; a number, or one a last-axis entry.
+        offset: See `scale`.
         subject: Which model it is, in a few words.
     Raises:
         ValueError: Shapes that do not fit together, labels out of range, or numbers that are no probabilities.
@@ -75,6 +79,8 @@ def diagnose(
         best_epoch=best_epoch,
         boundary=_boundary(inputs, grid_probabilities, input_names),
         examples=_examples(labels, inputs),
+        scale=tuple(np.atleast_1d(scale).tolist()),
+        offset=tuple(np.atleast_1d(offset).tolist()),
     )
 
 

@@ -63,14 +63,18 @@ def first_weights(diagnosis: Diagnosis) -> Chart | None:
 def feature_maps(diagnosis: Diagnosis) -> Chart | None:
     """What the kernels of a first convolution make of the surest test image; None where there is no such thing.
 
-    Each map is the sum over every window without padding, before bias and activation: brown below 0, violet above.
+    Each map is the sum over every window of the image as the layer is given it, without padding, before bias and
+    activation: brown below 0, violet above.
     """
     first, right = diagnosis.first_weights, diagnosis.right.inputs
     if first is None or right is None or not is_image(right) or right.shape[1:3] == first.images.shape[1:3]:
         return None
-    low, high = _range(diagnosis)
     kernels = first.images[:MOST_MAPS]
-    maps = convolved(_pixels(right[0], low, high), kernels)
+    seen = _reduced(right[0] * np.asarray(diagnosis.scale) + np.asarray(diagnosis.offset))
+    # A model may have made colour of grey before; kernels may be larger than the image where it is padded.
+    if seen.shape[2:] != kernels.shape[3:] or min(np.subtract(seen.shape[:2], kernels.shape[1:3])) < 0:
+        return None
+    maps = convolved(seen, kernels)
     figure, _ = _tiled(maps, width=5.8)
     row = int(diagnosis.right.rows[0])
     form = " x ".join(map(str, maps.shape[1:]))
@@ -173,10 +177,14 @@ def _range(diagnosis: Diagnosis) -> tuple[float, float]:
 
 def _pixels(image: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
     """From 0 to 1, grey or RGB, no larger than is seen."""
+    return (_reduced(image).astype(np.float64) - low) / ((high - low) or 1.0)
+
+
+def _reduced(image: NDArray[Any]) -> NDArray[Any]:
+    """Grey (height, width) or RGB (height, width, 3), no larger than is seen."""
     step = math.ceil(max(image.shape[:2]) / MOST_PIXELS)
     image = image[::step, ::step]
-    image = image[..., 0] if image.shape[2:] == (1,) else image[..., :3] if image.ndim == 3 else image
-    return (image.astype(np.float64) - low) / ((high - low) or 1.0)
+    return image[..., 0] if image.shape[2:] == (1,) else image[..., :3] if image.ndim == 3 else image
 
 
 def _extent(place: int, columns: int, image: NDArray[Any], pitch: float = 1.0) -> tuple[float, float, float, float]:

@@ -109,6 +109,8 @@ class Diagnosis:
         best_epoch: The epoch whose weights were kept, from 1; None for the last.
         boundary: Where the inputs are points of a plane.
         examples: The first sample of each class, whatever was predicted of it; None of many classes.
+        scale: With `offset`: the model computes x * scale + offset first; one number, or one a last-axis entry.
+        offset: See `scale`.
     """
 
     class_names: tuple[str, ...]
@@ -126,6 +128,8 @@ class Diagnosis:
     best_epoch: int | None = None
     boundary: Boundary | None = None
     examples: Samples | None = None
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
 
     def __post_init__(self) -> None:
         problem = next((text for is_so, text in self._laws() if not is_so), None)
