@@ -29,6 +29,7 @@ BEST = 5
 MOST_TICKS = 5
 LONGEST_NAME = 14
 WORST_SHARE = 0.2
+ROOM = 72  # letters side by side under a whole row of slices
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Scale:
     Attributes:
         name: Of the parameter.
         log: Whether the axis is logarithmic.
-        choices: Of a parameter that is no number, each at its own place from 0.
+        choices: Of a parameter that has some or is no number, each at its own place from 0.
     """
 
     name: str
@@ -80,7 +81,8 @@ def _in_order(names: Sequence[str], found: Importances | None) -> list[str]:
 def _scale(study: StudyRecord, name: str, trials: Sequence[TrialRecord]) -> Scale:
     law = law_of(study, name)
     values = [trial.params[name] for trial in trials if name in trial.params]
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if numbers and not law.get("choices"):
         log = bool(law.get("log")) and not law.get("reverse")  # those are coarse near low, where logarithms spread
         return Scale(name, log and min(float(value) for value in values) > 0)
     declared = [choice for choice in law.get("choices") or () if choice in values]
@@ -129,7 +131,7 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
     values = sorted((trial.value for trial in trials if trial.value is not None), reverse=maximize)
     scale(plots[0], metric, in_sight(values), maximize=maximize)
     for axes, one in zip(plots, drawn, strict=False):
-        _draw_slice(axes, trials, one, plots[0].get_ylim(), max(trial.epochs for trial in trials) or 1)
+        _draw_slice(axes, trials, one, plots[0].get_ylim(), ROOM // columns)
     for axes in plots[len(drawn) :]:
         axes.set_axis_off()
     note = "the darker, the longer trained"
@@ -146,9 +148,10 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
     return Chart("Slices: one parameter at a time", figure, f"{text} {' '.join(words)}{rest}", detailed=True)
 
 
-def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale, ends: tuple[float, float], most: int) -> None:
+def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale, ends: tuple[float, float], room: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
+    most = max(trial.epochs for trial in trials) or 1
     own = sorted((trial for trial in trials if one.name in trial.params), key=lambda trial: trial.epochs)
     strength = [math.log1p(trial.epochs) / math.log1p(most) for trial in own]
     places = [one.place(trial.params[one.name]) for trial in own]
@@ -163,11 +166,18 @@ def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale, ends: tup
     if one.log:
         _log_axis(axes, sorted(set(places)))
     if one.choices:
-        axes.set_xticks(range(len(one.choices)), [_label(str(choice)) for choice in one.choices])
-        axes.set_xlim(-0.5, len(one.choices) - 0.5)
+        _name_choices(axes, [_label(scalar(choice)) for choice in one.choices], room)
     elif not one.log:
         whole = all(place == round(place) for place in places)
         axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=whole))
+
+
+def _name_choices(axes: Axes, names: Sequence[str], room: int) -> None:
+    """Each choice by its name, aslant where the widest ones would touch."""
+    flat = (max(map(len, names)) + 1) * len(names) <= room
+    turned: dict[str, Any] = {} if flat else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, **turned)
+    axes.set_xlim(-0.5, len(names) - 0.5)
 
 
 def _log_axis(axes: Axes, places: Sequence[float]) -> None:
@@ -291,4 +301,7 @@ def _line_words(metric: str, trial: TrialRecord, scales: Sequence[Scale]) -> str
 
 
 def _label(name: str) -> str:
-    return short_label(name, LONGEST_NAME)
+    """A name that is cut if it is long, but for its number: dense_dropo..._2."""
+    stem, _, number = name.rpartition("_")
+    tail = f"_{number}" if stem and number.isdigit() else ""
+    return short_label(name.removesuffix(tail), LONGEST_NAME - len(tail)) + tail

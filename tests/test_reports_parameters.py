@@ -1,6 +1,8 @@
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 
 import pytest
+from matplotlib.text import Text
 from records import record, study
 from test_studies_importance import trials
 
@@ -82,6 +84,35 @@ def test_equally_long_trials_are_equally_dark_in_all_slices():
     axes = slices_of(some)
     lightest = {one.get_xlabel(): min(one.collections[0].get_array()) for one in axes}
     assert lightest["a"] == lightest["momentum"] < 1
+
+
+def test_names_of_choices_do_not_touch_and_numbers_to_choose_from_stand_side_by_side():
+    laws = {
+        "loss": ["categorical_crossentropy", "mean_squared_error", "sparse_categorical_crossentropy"],
+        "l1": [0.0, 1e-5, 1e-4],
+        "rate": [0.001, 0.01, 0.1],
+    }
+    drawn = [{name: choices[i // 3**n % 3] for n, (name, choices) in enumerate(laws.items())} for i in range(27)]
+    some = [record(i, val_accuracy=i / 27, params=params) for i, params in enumerate(drawn)]
+    space = {"parameters": {name: {"type": "ordinal", "choices": choices} for name, choices in laws.items()}}
+    charts = parameter_section(study(some, space=space)).charts
+    slices = next(chart for chart in charts if chart.title.startswith("Slices"))
+    slices.svg()
+    shown = {axes.get_xlabel(): axes.get_xticklabels() for axes in slices.figure.axes}
+    assert {name: labels[0].get_rotation() for name, labels in shown.items()} == {"loss": 30, "l1": 0, "rate": 0}
+    assert [label.get_text() for label in shown["l1"]] == ["0", "1e-05", "0.0001"]
+    for labels in (shown["l1"], shown["rate"]):
+        assert [label.get_position()[0] for label in labels] == [0, 1, 2]
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+
+
+def test_long_names_of_repeated_parameters_keep_their_numbers():
+    names = [f"dense_dropout_{place}" for place in range(3)]
+    some = [record(i, val_accuracy=i / 27, params={n: i // 3**p % 3 for p, n in enumerate(names)}) for i in range(27)]
+    for chart in parameter_section(study(some)).charts:
+        labels = [text.get_text() for text in chart.figure.findobj(Text)]
+        assert {f"dense_dropo\N{HORIZONTAL ELLIPSIS}_{place}" for place in range(3)} <= set(labels)
 
 
 @pytest.mark.parametrize("some", [[], [record(0, val_accuracy=0.5, params={"x": 1})], [record(0, "failed", 0)] * 3])
