@@ -2,9 +2,11 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.transforms import Bbox
 
 from reports.diagnosis import boundary_grid, diagnose, read, write
 from reports.diagnosis.charts import (
@@ -330,6 +332,19 @@ def test_images_of_every_kind_are_shown(shape, dtype):
     images = np.linspace(0, 200, np.prod(shape)).reshape(shape).astype(dtype)
     svg = wrong_samples(small(inputs=images)).svg()
     assert 1_000 < len(svg) < 400_000
+
+
+def test_captions_of_samples_do_not_touch():
+    names, wrong = ("automobile", "truck"), [0] * 12
+    labels, shares = predictions([1] * 12, wrong, np.full(12, 0.8642), classes=2)
+    chart = wrong_samples(diagnose(labels, shares, names, np.zeros((12, 32, 32, 3), np.uint8)))
+    chart.svg()
+    (axes,) = chart.figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 12
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    pictures = [Bbox([image.get_extent()[::2], image.get_extent()[1::2]]) for image in axes.images]
+    assert not any(box.overlaps(axes.transData.transform_bbox(one)) for box in boxes for one in pictures)
 
 
 def test_a_hundred_classes_make_pictures_of_moderate_size():

@@ -109,7 +109,7 @@ def _samples(diagnosis: Diagnosis, samples: Samples, title: str, captions: Seque
     if samples.inputs is None or not is_image(samples.inputs):
         return None
     lines = math.ceil(len(samples.rows) / COLUMNS)
-    pitch = 1.4
+    pitch = 1.5  # leaves room for three lines
     figure, axes = picture_frame(height=0.1 + lines * pitch)
     low, high = _range(diagnosis)
     for place, image in enumerate(samples.inputs):
@@ -155,7 +155,7 @@ def _weight_words(first: FirstWeights) -> str:
 def _caption(diagnosis: Diagnosis, row: int) -> str:
     true, predicted = (_short_name(diagnosis, labels[row]) for labels in (diagnosis.labels, diagnosis.predicted))
     sure = f"{diagnosis.confidence[row]:.1%}"
-    return f"{true}\n{sure}" if diagnosis.hits[row] else f"{predicted} {sure}\nis {true}"
+    return f"{true}\n{sure}" if diagnosis.hits[row] else f"{predicted}\n{sure}\nis {true}"
 
 
 def _short_name(diagnosis: Diagnosis, label: int) -> str:
