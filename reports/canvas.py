@@ -27,6 +27,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 HATCHES = ("", "//", "\\\\", "x", "-", "|")
 GREY = "#767676"
+WILD = 1.5  # times the height of an axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def picture_frame(height: float) -> tuple[Figure, Axes]:
 
 
 def scale(axes: Axes, metric: str, values: Iterable[float], *, maximize: bool) -> None:
-    """Label the value axis with the metric and keep a few wild values from flattening the rest."""
+    """Label the value axis with the metric, and leave out a few wild values where they would flatten the rest."""
     import numpy as np
 
     axes.set_ylabel(f"validation {metric.replace('_', ' ')}")
@@ -96,9 +97,11 @@ def scale(axes: Axes, metric: str, values: Iterable[float], *, maximize: bool) -
     known = np.array(list(values), dtype=float)
     known = known[np.isfinite(known)]
     if known.size:
-        low, high = np.percentile(known, 2, method="lower"), np.percentile(known, 98, method="higher")
+        low, high = known.min(), known.max()
         # The good end stays whole: wild values are low accuracies and high losses.
-        low, high = (low, known.max()) if maximize else (known.min(), high)
+        tame = (np.percentile(known, 2), high) if maximize else (low, np.percentile(known, 98))
+        if high - low > WILD * (tame[1] - tame[0]):
+            low, high = tame
         margin = 0.06 * (high - low) or 0.01
         axes.set_ylim(low - margin, high + margin)
 

@@ -120,10 +120,10 @@ def progress(study: StudyRecord) -> Chart | None:
     it is complete, or before it began, if it is not, had come with all the epochs that they ever trained.
 
     Returns:
-        None where no trial has a value.
+        None where fewer than two trials have a value.
     """
     points = _spending(study)
-    if not points:
+    if len(points) < 2:
         return None
     figure, axes = canvas()
     for state, (colour, marker) in MARKERS.items():

@@ -118,6 +118,19 @@ def test_the_way_to_the_best_tells_how_many_trials_lie_beyond_its_edge(monitor, 
     assert [text.get_text() for text in axes.texts] == [edge]
 
 
+def test_a_few_curves_are_in_sight_from_end_to_end():
+    some = [curve(0, values=(0.05, 0.2, 0.25)), *(curve(n, values=(0.15, 0.25, 0.3)) for n in range(1, 5))]
+    low, high = learning_curves(study(some)).figure.axes[0].get_ylim()
+    assert low < 0.05
+    assert high > 0.3
+
+
+def test_a_single_trial_has_no_way_to_the_best():
+    assert progress(study([curve(0)])) is None
+    (axes,) = progress(study([curve(0), curve(20)])).figure.axes
+    assert all(tick % 1 == 0 for tick in axes.get_xticks())
+
+
 @pytest.mark.parametrize("monitor", ["val_accuracy", "val_auc"])
 def test_the_best_of_a_metric_that_is_maximized_is_in_sight_whatever_its_name(monitor):
     values = [*(n / 200 for n in range(59)), 0.9]
