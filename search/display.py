@@ -271,9 +271,9 @@ def _line(kind: str, fields: dict[str, Any], state: RunState) -> str | None:
 
 def _study_line(fields: dict[str, Any]) -> str:
     known, total = len(fields["trials"]), fields["trials_total"]
-    there = f"{known} trials and {_epochs(fields['known_epochs'])}"
+    there = f"{known} trial{'' if known == 1 else 's'} and {_epochs(fields['known_epochs'])}"
     if known == total:
-        return f"{fields['name']}: no new trials, for there are {there}; {fields['where']}"
+        return f"{fields['name']}: no new trials, {there} are there; {fields['where']}"
     begin = f"{fields['name']}: up to {total} trials on {fields['where']}"
     return f"{begin}, going on from {there}" if known else begin
 

@@ -120,8 +120,9 @@ def test_the_live_display_fits_sixty_characters_without_breaking_a_line():
     ("known", "said"),
     [
         (0, "digits: up to 60 trials on 1 worker"),
+        (1, "digits: up to 60 trials on 1 worker, going on from 1 trial and 81 epochs"),
         (7, "digits: up to 60 trials on 1 worker, going on from 7 trials and 81 epochs"),
-        (60, "digits: no new trials, for there are 60 trials and 81 epochs; 1 worker"),
+        (60, "digits: no new trials, 60 trials and 81 epochs are there; 1 worker"),
     ],
 )
 def test_a_run_says_what_is_there_and_whether_more_trials_come(known, said):
