@@ -181,16 +181,20 @@ def _name_choices(axes: Axes, names: Sequence[str], room: int) -> None:
 
 
 def _log_axis(axes: Axes, places: Sequence[float]) -> None:
-    """A logarithmic axis; of a grid its own values, else powers of ten."""
-    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+    """A logarithmic axis; of a grid its own values, else powers of ten, or 1, 2 and 5 of few powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     axes.set_xscale("log")
     if len(places) <= MOST_TICKS:
         axes.set_xticks(places, [scalar(value if value % 1 else int(value)) for value in places])
         axes.xaxis.set_minor_locator(NullLocator())
+        return
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if places[-1] < 100 * places[0]:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
         axes.xaxis.set_major_locator(LogLocator(numticks=MOST_TICKS))
-        axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _slice_words(trials: Sequence[TrialRecord], one: Scale) -> str:

@@ -107,6 +107,18 @@ def test_names_of_choices_do_not_touch_and_numbers_to_choose_from_stand_side_by_
         assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
 
 
+@pytest.mark.parametrize(("low", "high"), [(1.2e-4, 9e-4), (6e-5, 4e-3), (1e-5, 1e-1)])
+def test_a_logarithmic_axis_has_numbers_also_between_powers_of_ten(low, high):
+    law = {"type": "float", "low": 1e-5, "high": 1.0, "log": True}
+    some = [record(i, val_accuracy=i / 20, params={"x": low * (high / low) ** (i / 11)}) for i in range(12)]
+    chart = parameter_section(study(some, space={"parameters": {"x": law}})).charts[-1]
+    chart.svg()
+    (axes,) = chart.figure.axes
+    ends = axes.get_xlim()
+    shown = [label for label in axes.get_xticklabels() if ends[0] <= label.get_position()[0] <= ends[1]]
+    assert 2 <= len([label for label in shown if label.get_text()]) <= 6
+
+
 def test_long_names_of_repeated_parameters_keep_their_numbers():
     names = [f"dense_dropout_{place}" for place in range(3)]
     some = [record(i, val_accuracy=i / 27, params={n: i // 3**p % 3 for p, n in enumerate(names)}) for i in range(27)]
