@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.canvas import (
     COLOURS,
@@ -25,12 +25,14 @@ from reports.canvas import (
 from reports.leaderboard import metric_names, usable
 from reports.sections import Table
 from reports.words import SPLITS, is_share, listed, printable, scalar, shown, spoken
+from spaces.parameters import Scalar
 from spaces.space import OF_HYPERMODELS, is_hypermodel
 from studies.records import StudyRecord, TrialRecord
 
 MOST_TRIALS = 24
 MOST_NAMED = 3  # params that tell trials apart by more than a number
 LONGEST_NAME = 34
+ENDS = {"early_stopping": "early stopping", "plateau": "lower rate at plateaus"}
 
 
 def comparison(study: StudyRecord) -> list[Chart]:
@@ -90,7 +92,8 @@ def test_bars(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None
     margin = 0.1 * (max(values) - min(values)) or 0.01
     axes.set_xlim(max(0.0, min(values) - 5 * margin), max(values) + margin)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(spoken(metric))
+    left = axes.get_xlim()[0]
+    axes.set_xlabel(f"{spoken(metric)}, from {shown(metric, left)} on" if left else spoken(metric))
     if is_share(metric):
         percent(axes.xaxis)
     legend_above(axes, columns=2)
@@ -135,6 +138,7 @@ def shared(study: StudyRecord) -> Table | None:
     common = {name: {trial.params.get(name) for trial in study.trials} for name in sorted(names)}
     fixed = {name: values.pop() for name, values in common.items() if len(values) == 1}
     rows = {name: value for name, value in training.items() if name not in names} | fixed
+    rows |= {title: value for section, title in ENDS.items() if (value := _given(study.section(section)))}
     epochs = study.section("hyperband").get("max_resource")
     rows |= {"epochs at most": epochs} if epochs else {}
     if not study.trials or not rows:
@@ -156,6 +160,11 @@ def label(study: StudyRecord, trial: TrialRecord) -> str:
     if not values or len(varying) > MOST_NAMED:
         return f"trial {trial.number}"
     return f"{trial.number}: {', '.join(_fitted(values, LONGEST_NAME - 2 * len(values)))}"
+
+
+def _given(section: Mapping[str, Scalar]) -> str:
+    """The keys of a section in one cell."""
+    return ", ".join(f"{name.replace('_', ' ')} {scalar(value)}" for name, value in section.items())
 
 
 def _fitted(values: Sequence[str], longest: int) -> list[str]:

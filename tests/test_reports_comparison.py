@@ -33,6 +33,7 @@ def test_trials_that_all_trained_to_the_end_are_shown_side_by_side():
     low, high = bars.figure.axes[0].get_xlim()
     assert 0.7 < low < 0.8
     assert 0.9 < high < 0.95
+    assert bars.figure.axes[0].get_xlabel() == f"accuracy, from {low:.2%} on"  # a bar seems to begin at 0
     assert "0: relu 95.00%, 90.00% and 85.00%" in scatter.alternative
     assert all(chart.svg() for chart in (curves, bars, scatter))
 
@@ -76,6 +77,10 @@ def test_names_of_trials_are_cut_where_they_are_long_and_never_to_the_same():
 def test_what_all_trials_share_is_a_table_of_hyperparameters():
     rows = dict(shared(few()).rows)
     assert rows == {"batch size": "32", "loss": "mse", "units": "64", "epochs at most": "3"}
+    stopping = {"early_stopping": {"monitor": "val_loss", "patience": 10}, "plateau": {"factor": 0.5, "patience": 5}}
+    rows = dict(shared(study([trial(0, 0.9, 0.85)], plan=PLAN | stopping)).rows)
+    assert rows["early stopping"] == "monitor val_loss, patience 10"
+    assert rows["lower rate at plateaus"] == "factor 0.5, patience 5"
     assert "Shared by all trials" in page(contents(few()))
     assert shared(study(plan=PLAN)) is None
 
