@@ -12,6 +12,7 @@ from reports.leaderboard import metric_names, retrained_groups, seeds_of, usable
 from reports.words import GAP_METRIC, SPLITS, counted, difference, is_share, listed, printable, scalar, shown, spoken
 from spaces import Space, validate
 from studies.grid import Grid, endless, key
+from studies.importance import law_of
 from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord, TrialState, sign_of
 
 STANDINGS: dict[TrialState, str] = {
@@ -54,12 +55,12 @@ def _winner(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     if best.state != "complete":
         return (
             "No trial with a usable value has trained to the end. Of those that came furthest, trial "
-            f"{best.number} is the best: {value} after {counted(best.epochs, 'epoch')}{_params(best)}."
+            f"{best.number} is the best: {value} after {counted(best.epochs, 'epoch')}{_params(study, best)}."
         )
     value += _over_seeds(study, best)
     verb = "won" if study.state == "finished" else "leads so far"
     at = "" if best.best_epoch is None else f" at epoch {best.best_epoch} of {best.epochs}"
-    return f"Trial {best.number} {verb}: {value}{at}{_params(best)}."
+    return f"Trial {best.number} {verb}: {value}{at}{_params(study, best)}."
 
 
 def _better_but_shorter(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
@@ -81,8 +82,10 @@ def _over_seeds(study: StudyRecord, trial: TrialRecord) -> str:
     return f" (mean of {seeds_of(study)} seeds, standard deviation {difference(metric, spread)})"
 
 
-def _params(trial: TrialRecord) -> str:
-    pairs = [f"{printable(name)} = {scalar(value)}" for name, value in trial.params.items()]
+def _params(study: StudyRecord, trial: TrialRecord) -> str:
+    """What a trial was given; what the space fixes is no news, unless there is nothing else."""
+    chosen = [name for name in trial.params if law_of(study, name).get("type") != "fixed"]
+    pairs = [f"{printable(name)} = {scalar(trial.params[name])}" for name in chosen or trial.params]
     return f", with {', '.join(pairs)}" if pairs else ""
 
 

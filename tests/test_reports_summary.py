@@ -23,6 +23,10 @@ def test_the_winner_is_named_with_its_score_its_epoch_and_its_params():
         "Trial 3 won: 94.17% validation accuracy at epoch 21 of 27, with units = 128, momentum = 0.123."
     )
     assert "Trial 3 leads so far" in text(trials, state="searching")
+    fixed = {"momentum": {"type": "fixed", "value": 0.123}}
+    assert summary(study(trials, space={"parameters": fixed}))[0].endswith("at epoch 21 of 27, with units = 128.")
+    fixed["units"] = {"type": "fixed", "value": 128}
+    assert "with units = 128, momentum = 0.123" in summary(study(trials, space={"parameters": fixed}))[0]
 
 
 def test_a_better_value_of_a_trial_that_was_not_trained_to_the_end_is_said():
