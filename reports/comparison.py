@@ -30,7 +30,7 @@ from spaces.space import OF_HYPERMODELS, is_hypermodel
 from studies.records import StudyRecord, TrialRecord
 
 MOST_TRIALS = 24
-MOST_NAMED = 3  # params that tell trials apart by more than a number
+MOST_NAMED = 4  # params that tell trials apart by more than a number
 LONGEST_NAME = 34
 ENDS = {"early_stopping": "early stopping", "plateau": "lower rate at plateaus"}
 
@@ -126,7 +126,7 @@ def against_training(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart
         percent(axes.yaxis)
     legend(axes)
     told = "; ".join(_told(study, trial, metric) for trial in trained)
-    return Chart("Against training", figure, f"{spoken(metric)} in training, validation and test: {told}.")
+    return Chart("Against training", figure, f"Training, validation and test {spoken(metric)}: {told}.")
 
 
 def shared(study: StudyRecord) -> Table | None:

@@ -48,7 +48,7 @@ def test_a_study_that_prunes_or_has_too_many_trials_is_not():
 
 def test_trials_that_differ_in_much_are_called_by_their_numbers():
     many = [
-        record(n, val_accuracy=0.9, params=dict.fromkeys("abcd", n), history={"val_accuracy": (0.9,)}) for n in (0, 1)
+        record(n, val_accuracy=0.9, params=dict.fromkeys("abcde", n), history={"val_accuracy": (0.9,)}) for n in (0, 1)
     ]
     (curves,) = comparison(study(many, plan=PLAN))
     assert "trial 0 90.00%; trial 1 90.00%" in curves.alternative
@@ -57,6 +57,14 @@ def test_trials_that_differ_in_much_are_called_by_their_numbers():
 def test_a_hypermodels_trials_share_no_loss_that_its_study_says():
     rows = dict(shared(few(space={"model": "keras_tuner:mine:build_model", "parameters": {}})).rows)
     assert rows == {"batch size": "32", "units": "64", "epochs at most": "3"}
+
+
+def test_learning_rates_are_compared_by_what_they_are_and_how_they_fall():
+    given = [{"learning_rate": 0.1, "schedule": "step", "schedule_times": 2}, {"learning_rate": 0.01}]
+    optimizers = [{"optimizer": "sgd"} | given[0], {"optimizer": "adam"} | given[1]]
+    some = [record(n, val_accuracy=0.9, params=p, history={"val_accuracy": (0.9,)}) for n, p in enumerate(optimizers)]
+    (curves,) = comparison(study(some, plan=PLAN))
+    assert "0: sgd, 0.1, step, 2 90.00%; 1: adam, 0.01 90.00%" in curves.alternative
 
 
 def test_names_of_trials_are_cut_where_they_are_long_and_never_to_the_same():
