@@ -70,6 +70,7 @@ class Predictions:
         probabilities: Shape (rows, classes).
         grid: Shape (points, classes), of points in the plane of rows with two numbers; None for other rows.
         weights: Layer, weight and values.
+        layers: Name, kind, shape of the output and number of weights of each.
     """
 
     x: NDArray[Any]
@@ -77,6 +78,7 @@ class Predictions:
     probabilities: NDArray[Any]
     grid: NDArray[Any] | None
     weights: list[tuple[str, str, NDArray[Any]]]
+    layers: list[tuple[str, str, str, int]]
 
 
 @contextmanager
@@ -149,7 +151,8 @@ def predictions(
     if x.shape[1:] == (2,):
         blobs.put_array(f"{SEALED}/grid.npy", grid(x))
         of_grid = _predicted(winner, pool, blobs, "grid")["probabilities"]
-    return Predictions(x, y, found["probabilities"], of_grid, weights)
+    layers = [(name, kind, output, int(count)) for name, kind, output, count in found["layers"].tolist()]
+    return Predictions(x, y, found["probabilities"], of_grid, weights, layers)
 
 
 def _predicted(winner: Candidate, pool: Pool, blobs: Blobs, name: str) -> dict[str, NDArray[Any]]:

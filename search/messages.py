@@ -137,8 +137,8 @@ class ExportJob(WeightsJob):
 class PredictJob(WeightsJob):
     """Write what they make of the rows of an array: an .npz file.
 
-    It holds "probabilities", shape (rows, classes), every weight as "weight:0", "weight:1", ..., and "names", shape
-    (weights, 2): of the layer and of the weight.
+    It holds "probabilities", shape (rows, classes), every weight as "weight:0", "weight:1", ..., "names", shape
+    (weights, 2): of the layer and of the weight; and "layers", shape (layers, 4): name, kind, output and weights.
     """
 
     type: Literal["predict"] = "predict"

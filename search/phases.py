@@ -224,6 +224,7 @@ def _diagnose(run: OpenRun, best: Repetition) -> None:
             run.splits.class_names,
             found.x,
             found.weights,
+            found.layers,
             history=trial.history,
             best_epoch=trial.best_epoch,
             splits={"training": run.splits.train.y, "validation": run.splits.validation.y},

@@ -303,6 +303,11 @@ class VariableDropout(keras.layers.Layer):  # type: ignore[misc]
         self.seed_generator = keras.random.SeedGenerator()
         self.supports_masking = True
 
+    @property
+    def rate(self) -> float:
+        """The share that is dropped."""
+        return float(keras.ops.convert_to_numpy(self.numbers)[0])
+
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Set elements to 0 at random and divide the others by the share kept; nothing outside training."""
         if not training:

@@ -40,6 +40,7 @@ from search.models import build, export, keras_file, weights_by_layer
 from search.models.custom import import_function
 from search.models.fitness import NOT_FOR_OWN_FIT
 from search.models.purpose import Purpose
+from search.models.summary import layer_rows
 from search.programs import (
     COHORT,
     JIT_COMPILE,
@@ -136,7 +137,7 @@ class KerasTrainer:
         arrays: dict[str, Any] = {f"weight:{place}": read([weight])[0] for place, (_, weight) in enumerate(weights)}
         names = np.array([[layer, weight.name] for layer, weight in weights], str).reshape(-1, 2)
         file = io.BytesIO()
-        np.savez(file, probabilities=probabilities(outputs), names=names, **arrays)
+        np.savez(file, probabilities=probabilities(outputs), names=names, layers=layer_rows(model), **arrays)
         self._blobs.put(job.output, file.getvalue())
         return JobDone()
 

@@ -114,6 +114,7 @@ def test_a_study_of_the_catalog_runs_to_its_report(name, tmp_path, monkeypatch):
     assert record.retrained
     report = (tmp_path / "runs" / name / "report.html").read_text()
     assert "Confusion matrix" in report
+    assert "<caption>The model</caption>" in report
     assert ("Decision boundary" in report) == (name == "e4_xor")
 
 

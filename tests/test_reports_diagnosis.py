@@ -18,7 +18,15 @@ from reports.diagnosis.charts import (
 )
 from reports.diagnosis.pictures import convolved, feature_maps, first_weights, right_samples, wrong_samples
 from reports.diagnosis.sections import sections
-from reports.diagnosis.tables import class_table, epoch_table, pair_table, score_lines, training_lines, weight_table
+from reports.diagnosis.tables import (
+    class_table,
+    epoch_table,
+    model_table,
+    pair_table,
+    score_lines,
+    training_lines,
+    weight_table,
+)
 from reports.errors import ReportError
 
 ANIMALS = ("cat", "dog", "owl")
@@ -47,6 +55,7 @@ def full():
             ("norm", "gamma", np.ones(8)),
             ("head", "kernel", generator.normal(size=(72, 3))),
         ],
+        model=[("conv", "Conv2D 3 x 3 same", "4 x 5 x 8", 224), ("drop", "Dropout 0.3", "4 x 5 x 8", 0)],
         history={
             "train_accuracy": (0.4, 0.6, 0.8, 0.9),
             "val_accuracy": (0.4, 0.55, 0.7, 0.6),
@@ -108,6 +117,17 @@ def test_weights_are_summed_up_array_by_array():
     assert rows["conv"] == ("conv", "224", f"{kernel.mean:+.4f} ± {kernel.deviation:.4f}", "+0.0000 ± 0.0000")
     assert rows["norm"] == ("norm", "8", "", "")
     assert rows["all"][1] == "448"
+
+
+def test_the_model_is_summed_up_layer_by_layer_those_without_weights_too():
+    table = model_table(full())
+    assert table.rows == (
+        ("conv", "Conv2D 3 x 3 same", "4 x 5 x 8", "224"),
+        ("drop", "Dropout 0.3", "4 x 5 x 8", "0"),
+        ("all", "", "", "224"),
+    )
+    assert "The model" in [one.title for section in sections(full()) for one in section.tables]
+    assert model_table(small()) is None
 
 
 def test_filters_of_a_convolution_and_units_that_see_whole_images_are_shown_as_images():

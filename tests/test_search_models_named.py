@@ -7,6 +7,7 @@ from search.errors import SearchError
 from search.models import build, check
 from search.models.architectures import ARCHITECTURES
 from search.models.purpose import Purpose
+from search.models.summary import layer_rows
 from search.scalars import Scalars
 from spaces import CATALOG, catalog_names, load_space
 
@@ -58,6 +59,34 @@ def activations(model: keras.Model) -> list[str]:
 
 def rates(model: keras.Model) -> list[float]:
     return [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+
+
+def test_a_model_is_told_layer_by_layer_with_what_it_was_given():
+    params = {"blocks": 1, "filters": 4, "units": 8, "dropout": 0.3, "flip": "horizontal"}
+    plain = layer_rows(made("cnn", params, (8, 8)))
+    assert [row[1:] for row in plain if row[0] in ("conv_0", "pool_0", "activation_0", "probabilities")] == [
+        ("Conv2D 3 x 3 same", "8 x 8 x 4", 40),
+        ("Activation relu", "8 x 8 x 4", 0),
+        ("MaxPooling2D 2 x 2 valid", "4 x 4 x 4", 0),
+        ("Dense softmax", "10", 90),
+    ]
+    assert ("dropout_0", "Dropout 0.3", "4 x 4 x 4", 0) in plain
+    variable = layer_rows(made("cnn", params, (8, 8), scalars=Scalars.variable(params)))
+    assert [row for row in variable if row[0] != "augmentation"] == [row for row in plain if row[0] != "augmentation"]
+
+
+def test_a_model_of_layers_that_know_no_output_is_told_all_the_same():
+    class Twice(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = keras.layers.Dense(3, name="inner")
+
+        def call(self, inputs: object) -> object:
+            return self.inner(self.inner(inputs))
+
+    model = Twice()
+    model(keras.ops.zeros((1, 3)))
+    assert layer_rows(model) == [("inner", "Dense", "", 12)]
 
 
 def test_a_value_for_all_layers_takes_the_place_of_those_of_single_layers():

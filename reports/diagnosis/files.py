@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.diagnosis.values import Boundary, Diagnosis, FirstWeights, Samples, WeightStatistics
+from reports.diagnosis.values import Boundary, Diagnosis, FirstWeights, ModelLayer, Samples, WeightStatistics
 from reports.errors import ReportError
 from reports.files import replace
 
@@ -68,6 +68,7 @@ def _about(diagnosis: Diagnosis) -> dict[str, Any]:
         "format": FORMAT,
         "class_names": diagnosis.class_names,
         "subject": diagnosis.subject,
+        "model": [astuple(layer) for layer in diagnosis.model],
         "layers": [astuple(layer) for layer in diagnosis.layers],
         "first": {"layer": first.layer, "units": first.units} if first else None,
         "splits": dict(diagnosis.splits),
@@ -110,6 +111,7 @@ def _diagnosis(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> 
         right=Samples(**_below("right/", arrays)),
         wrong=Samples(**_below("wrong/", arrays)),
         subject=about["subject"],
+        model=tuple(ModelLayer(*layer) for layer in about.get("model", ())),
         layers=tuple(
             WeightStatistics(layer, name, tuple(shape), *numbers) for layer, name, shape, *numbers in about["layers"]
         ),

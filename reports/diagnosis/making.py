@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.diagnosis.values import Boundary, Diagnosis, FirstWeights, Samples, WeightStatistics
+from reports.diagnosis.values import Boundary, Diagnosis, FirstWeights, ModelLayer, Samples, WeightStatistics
 
 MOST_SAMPLES = 12
 MOST_EXAMPLES = 24
@@ -26,6 +26,7 @@ def diagnose(
     class_names: Sequence[str],
     inputs: NDArray[Any] | None = None,
     weights: NamedWeights = (),
+    model: Iterable[tuple[str, str, str, int]] = (),
     *,
     history: Mapping[str, Sequence[float]] | None = None,
     best_epoch: int | None = None,
@@ -46,6 +47,7 @@ def diagnose(
         inputs: Shape (n, ...): all rows of the test split, as the model was given them; only those that are shown are
             kept. Images have shape (n, height, width) or (n, height, width, 1, 3 or 4).
         weights: (layer name, weight name, array), in the order of layers; scalar parameters and seeds left out.
+        model: (name, kind, shape of the output, number of weights) of each layer, those without weights too.
         history: "train_loss", "val_accuracy", ... to one value a completed epoch.
         best_epoch: The epoch whose weights were kept, from 1; None for the last.
         splits: "training" and "validation" to the labels of those splits.
@@ -72,6 +74,7 @@ def diagnose(
         right=_samples(right, inputs),
         wrong=_samples(wrong, inputs),
         subject=subject,
+        model=tuple(ModelLayer(*layer) for layer in model),
         layers=tuple(_statistics(*named) for named in weights if named[2].size),
         first_weights=_first_weights(weights, None if inputs is None else inputs.shape[1:]),
         splits=_class_counts(splits or {}, len(class_names)),

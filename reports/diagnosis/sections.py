@@ -49,7 +49,8 @@ def _training(diagnosis: Diagnosis) -> Section:
 
 def _weights(diagnosis: Diagnosis) -> Section:
     drawn = _there((pictures.first_weights(diagnosis), pictures.feature_maps(diagnosis)))
-    return Section("Weights", charts=drawn, tables=_there((tables.weight_table(diagnosis),)))
+    shown = _there((tables.model_table(diagnosis), tables.weight_table(diagnosis)))
+    return Section("Weights", charts=drawn, tables=shown)
 
 
 def _there(items: Iterable[Item | None]) -> tuple[Item, ...]:

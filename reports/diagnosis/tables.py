@@ -107,21 +107,27 @@ def best_epochs(diagnosis: Diagnosis) -> dict[str, int]:
     return found
 
 
+def model_table(diagnosis: Diagnosis) -> Table | None:
+    """The model in a summary: each layer, what it gives and its number of weights; None where it is not known."""
+    layers = diagnosis.model
+    if not layers:
+        return None
+    rows = _both_ends([(printable(one.name), printable(one.kind), one.output, f"{one.weights:,}") for one in layers])
+    total = f"{sum(one.weights for one in layers):,}"
+    return Table("The model", ("layer", "kind", "output", "weights"), (*rows, ("all", "", "", total)), names=2)
+
+
 def weight_table(diagnosis: Diagnosis) -> Table | None:
     """Layer by layer the number of weights, and mean and standard deviation of kernels and of biases."""
     layers = [(layer, list(arrays)) for layer, arrays in groupby(diagnosis.layers, key=lambda array: array.layer)]
     if not layers:
         return None
-    rows = [_layer(layer, arrays) for layer, arrays in layers]
-    left_out = len(rows) - MOST_LAYERS
-    if left_out > 0:
-        gap = (f"{counted(left_out, 'more layer')}", "", "", "")
-        rows = [*rows[: MOST_LAYERS // 2], gap, *rows[-(MOST_LAYERS // 2) :]]
+    rows = _both_ends([_layer(layer, arrays) for layer, arrays in layers])
     total = sum(array.count for array in diagnosis.layers)
     header = ("layer", "weights", "kernels, mean ± deviation", "biases, mean ± deviation")
     others = "Scales, offsets and moving averages of a normalisation are counted, but neither kernels nor biases."
     note = others if any(array.name == "gamma" for array in diagnosis.layers) else ""
-    return Table("Layers", header, (*rows, ("all", f"{total:,}", "", "")), note=note)
+    return Table("Weights of layers", header, (*rows, ("all", f"{total:,}", "", "")), note=note)
 
 
 def _scores(diagnosis: Diagnosis) -> str:
@@ -227,11 +233,20 @@ def _at(diagnosis: Diagnosis, name: str, epoch: int) -> str:
     return shown(name, values[epoch - 1]) if epoch <= len(values) else ""
 
 
-def _layer(layer: str, arrays: Sequence[WeightStatistics]) -> tuple[str, str, str, str]:
+def _layer(layer: str, arrays: Sequence[WeightStatistics]) -> tuple[str, ...]:
     count = sum(array.count for array in arrays)
     kernels = [array for array in arrays if array.name.endswith("kernel")]
     biases = [array for array in arrays if array.name == "bias"]
     return printable(layer), f"{count:,}", _moments(kernels), _moments(biases)
+
+
+def _both_ends(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """All rows, or of too many the first and the last ones."""
+    left_out = len(rows) - MOST_LAYERS
+    if left_out <= 0:
+        return rows
+    gap = (f"{counted(left_out, 'more layer')}", "", "", "")
+    return [*rows[: MOST_LAYERS // 2], gap, *rows[-(MOST_LAYERS // 2) :]]
 
 
 def _moments(arrays: Sequence[WeightStatistics]) -> str:

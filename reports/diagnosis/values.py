@@ -28,6 +28,23 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelLayer:
+    """A layer of a model.
+
+    Attributes:
+        name: Its own name.
+        kind: What it is, with its settings: "Dropout 0.3".
+        output: The shape of what it gives, "16 x 16 x 64"; empty where it is not known.
+        weights: How many it has.
+    """
+
+    name: str
+    kind: str
+    output: str
+    weights: int
+
+
+@dataclass(frozen=True, slots=True)
 class WeightStatistics:
     """One array of weights.
 
@@ -102,6 +119,7 @@ class Diagnosis:
         right: Samples whose prediction was right.
         wrong: Samples whose prediction was wrong.
         subject: Which model it is, in a few words.
+        model: Its layers in their order, those without weights too; empty where they are not known.
         layers: Every array of weights in short, in the order of layers.
         first_weights: None where they are no images.
         splits: Split to examples of each class: {"training": (48, 52), ...}; the test split is not among them.
@@ -121,6 +139,7 @@ class Diagnosis:
     right: Samples
     wrong: Samples
     subject: str = ""
+    model: tuple[ModelLayer, ...] = ()
     layers: tuple[WeightStatistics, ...] = ()
     first_weights: FirstWeights | None = None
     splits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
