@@ -114,7 +114,7 @@ def model_table(diagnosis: Diagnosis) -> Table | None:
         return None
     rows = _both_ends([(printable(one.name), printable(one.kind), one.output, f"{one.weights:,}") for one in layers])
     total = f"{sum(one.weights for one in layers):,}"
-    return Table("The model", ("layer", "kind", "output", "weights"), (*rows, ("all", "", "", total)), names=2)
+    return Table("The model", ("layer", "kind", "output", "weights"), (*rows, ("all", "", "", total)), names=3)
 
 
 def weight_table(diagnosis: Diagnosis) -> Table | None:
