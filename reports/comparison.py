@@ -117,6 +117,9 @@ def against_training(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart
         if points:
             axes.scatter(*zip(*points, strict=True), marker=marker, color=colour, label=SPLITS[split])
             values += [value for point in points for value in point]
+    for trial in trained:
+        if point := _point(trial, metric, "val"):
+            axes.annotate(str(trial.number), point, (4, 3), textcoords="offset points", fontsize=7, color=GREY)
     low, high = min(values), max(values)
     axes.plot((low, high), (low, high), color=GREY, linestyle="--", linewidth=1, label="as good as in training")
     axes.set_xlabel(f"training {spoken(metric)}")

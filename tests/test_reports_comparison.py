@@ -35,6 +35,10 @@ def test_trials_that_all_trained_to_the_end_are_shown_side_by_side():
     assert 0.9 < high < 0.95
     assert bars.figure.axes[0].get_xlabel() == f"accuracy, from {low:.2%} on"  # a bar seems to begin at 0
     assert "0: relu 95.00%, 90.00% and 85.00%" in scatter.alternative
+    assert [(text.get_text(), text.xy) for text in scatter.figure.axes[0].texts] == [
+        ("0", pytest.approx((0.95, 0.9))),
+        ("1", pytest.approx((0.85, 0.8))),
+    ]
     assert all(chart.svg() for chart in (curves, bars, scatter))
 
 
