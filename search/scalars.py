@@ -1,4 +1,4 @@
-"""Scalar parameters of a model and its optimizer: as plain numbers, or as variables of a compiled program.
+"""Scalar parameters of a model and its optimizer: as variables of a compiled program, or as plain numbers.
 
 A program that was traced for one trial serves every trial of equal structure if the numbers in which they differ
 (dropout, penalties, learning rate, momentum, weight decay) are variables of it. Every such variable is tracked by
@@ -7,7 +7,6 @@ a layer or the optimizer that uses it, so that JAX's stateless calls see it; non
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +24,12 @@ from spaces.parameters import Params
 Kind = Literal["dropout", "penalty", "learning_rate", "momentum", "weight_decay", "share", "angle", "count"]
 _PREFIX = "scalar_"
 _DEFAULTS: dict[str, float] = {"learning_rate": 0.001, "momentum": 0.0}
+_KINDS_OF_SCHEDULE: dict[str, Kind] = {
+    "learning_rate": "learning_rate",
+    "schedule_every": "count",
+    "schedule_factor": "share",
+    "schedule_times": "count",
+}
 
 
 @dataclass(frozen=True)
@@ -47,25 +52,26 @@ _LAWS: dict[Kind, _Law] = {
 }
 
 
-class Scalars(ABC):
-    """Makes the layers, penalties and optimizers of one model that need scalar parameters.
+class Scalars:
+    """Makes the layers, penalties and the optimizer of one model, whose numbers are variables that can be assigned.
 
-    Parameters are named as in the space ("dropout", "dropout_0", "dense_dropout").
+    Parameters are named as in the space ("dropout", "dropout_0", "dense_dropout"); those of one name share a variable.
     """
 
     def __init__(self, params: Params) -> None:
         self._params = dict(params)
         self._kinds: dict[str, Kind] = {}
+        self._variables: dict[str, Any] = {}
 
     @staticmethod
     def plain(params: Params) -> Scalars:
-        """Ordinary Keras layers and optimizers, with the numbers written into them."""
+        """For ordinary Keras layers, with the numbers written into them."""
         return _Plain(params)
 
     @staticmethod
     def variable(params: Params) -> Scalars:
-        """Layers and optimizers whose numbers can be assigned later, without a new trace."""
-        return _Variable(params)
+        """For layers and an optimizer whose numbers can be assigned later, without a new trace."""
+        return Scalars(params)
 
     def __contains__(self, name: object) -> bool:
         return name in self._params
@@ -75,11 +81,10 @@ class Scalars(ABC):
         """The parameters that the model depends on as numbers, so far."""
         return self._kinds.keys()
 
-    @abstractmethod
     def dropout(self, name: str, *, layer_name: str) -> Any:
         """A dropout layer with the rate of that name."""
+        return VariableDropout(self.number(name, "dropout"), name=layer_name)
 
-    @abstractmethod
     def penalise(self, layer: Any, *, l1: str | None = None, l2: str | None = None) -> None:
         """Add the kernel's absolute values times l1 and its squares times l2 to the loss.
 
@@ -88,8 +93,11 @@ class Scalars(ABC):
             l1: Name of the parameter; None for no such penalty.
             l2: See `l1`.
         """
+        rates = self._rates(l1, l2)
+        if rates:
+            layer.kernel_regularizer = VariablePenalty(**rates)
+            layer.penalties = list(rates.values())  # Keras tracks a layer's variables, not a regularizer's
 
-    @abstractmethod
     def activity_penalty(self, *, l1: str | None = None, l2: str | None = None, layer_name: str) -> Any:
         """A layer that adds its absolute inputs times l1 and their squares times l2 to the loss, in float32.
 
@@ -98,46 +106,93 @@ class Scalars(ABC):
             l2: See `l1`.
             layer_name: Of the layer.
         """
+        return VariableActivityPenalty(self._rates(l1, l2), dtype="float32", name=layer_name)
 
-    @abstractmethod
     def number(self, name: str, kind: Kind) -> Any:
         """The number of that name, or a variable that holds it.
 
         The layer that computes with it keeps it as an attribute, so that Keras tracks it.
         """
+        if name not in self._variables:
+            # float32 whatever the precision of the layers: 1e-7 is no number of float16
+            self._variables[name] = keras.Variable(
+                _stored(kind, self._number(name, kind)),
+                dtype="float32",
+                trainable=False,
+                autocast=False,
+                name=_PREFIX + name,
+            )
+        return self._variables[name]
 
-    def _rates(self, l1: str | None, l2: str | None) -> dict[str, Any]:
-        """The rates of penalties by their kinds, for those that have a name."""
-        return {kind: self.number(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
-
-    @abstractmethod
     def optimizer(self, name: str, *, nesterov: bool) -> Any:
         """A Keras optimizer by its Keras name, one of `OPTIMIZERS`."""
+        rate = self._number("learning_rate", "learning_rate")
+        momentum = ("momentum" in self) and name in ("sgd", "rmsprop")
+        if momentum and name == "sgd":
+            optimizer = VariableSGD(rate, self._number("momentum", "momentum"), nesterov=nesterov)
+        elif momentum:
+            optimizer = VariableRMSprop(rate, self._number("momentum", "momentum"))
+        else:
+            optimizer = keras_optimizer(name)(learning_rate=rate)
+        self._variables["learning_rate"] = optimizer.learning_rate
+        if momentum:
+            self._variables["momentum"] = optimizer.momentum_variable
+        if "weight_decay" in self:  # Keras casts it where it reads it
+            optimizer.weight_decay = self._of_optimizer(optimizer, "weight_decay", "weight_decay")
+        return optimizer
 
     def schedule(self, optimizer: Any, span: Span) -> None:
         """Let the learning rate of an optimizer go as the parameter `schedule` says."""
         kind = str(self._params.get("schedule", "none"))
         if kind != "none":
             names = ["learning_rate", *(name for name in NUMBERS if name in self)]
-            numbers = {name: self._number_of(optimizer, name) for name in names}
+            numbers = {name: self._of_optimizer(optimizer, name, _KINDS_OF_SCHEDULE[name]) for name in names}
             optimizer.learning_rate = Schedule(kind, span, self._params.get("schedule_unit") == "step", numbers)
 
-    @abstractmethod
-    def _number_of(self, optimizer: Any, name: str) -> Any:
-        """A number of a schedule, or a variable of the optimizer that holds it."""
-
-    @abstractmethod
     def assign(self, params: Params) -> None:
-        """Give every number the value that it has in other params.
+        """Give every variable the value that its parameter has in other params.
 
         Raises:
-            SearchError: A value is missing or out of range, or the numbers are plain and these differ.
+            SearchError: A value is missing or out of range; no variable is changed then.
         """
+        values = {name: _value(params, name, self._kinds[name]) for name in self._variables}
+        for name, value in values.items():
+            self._variables[name].assign(_stored(self._kinds[name], value))
+
+    def _rates(self, l1: str | None, l2: str | None) -> dict[str, Any]:
+        """The rates of penalties by their kinds, for those that have a name."""
+        return {kind: self.number(name, "penalty") for kind, name in (("l1", l1), ("l2", l2)) if name}
+
+    def _of_optimizer(self, optimizer: Any, name: str, kind: Kind) -> Any:
+        """A variable that an optimizer keeps with its own."""
+        self._variables[name] = variable_of(optimizer, _PREFIX + name, self._number(name, kind))
+        return self._variables[name]
 
     def _number(self, name: str, kind: Kind) -> float:
         """The value of a parameter that the model now depends on."""
         self._kinds[name] = kind
         return _value(self._params, name, kind)
+
+
+class _Plain(Scalars):
+    """For a model that is not trained: numbers written into ordinary Keras layers."""
+
+    def dropout(self, name: str, *, layer_name: str) -> Any:
+        return keras.layers.Dropout(self.number(name, "dropout"), name=layer_name)
+
+    def penalise(self, layer: Any, *, l1: str | None = None, l2: str | None = None) -> None:
+        rates = self._rates(l1, l2)
+        if len(rates) == 2:
+            layer.kernel_regularizer = keras.regularizers.L1L2(**rates)
+        elif rates:
+            one = keras.regularizers.L1 if "l1" in rates else keras.regularizers.L2
+            layer.kernel_regularizer = one(**rates)
+
+    def activity_penalty(self, *, l1: str | None = None, l2: str | None = None, layer_name: str) -> Any:
+        return keras.layers.ActivityRegularization(**self._rates(l1, l2), dtype="float32", name=layer_name)
+
+    def number(self, name: str, kind: Kind) -> Any:
+        return self._number(name, kind)
 
 
 def make_optimizer(name: str, params: Params, scalars: Scalars, span: Span | None = None) -> Any:
@@ -172,108 +227,6 @@ def _value(params: Params, name: str, kind: Kind) -> float:
     if not is_number or not law.low <= value < law.high or (value == law.low and not law.low_allowed):  # type: ignore[operator]
         raise SearchError(f"params.{name}: must be a number {law.text} (came {shown(value)})")
     return float(value)
-
-
-class _Plain(Scalars):
-    """Numbers written into ordinary Keras objects."""
-
-    def dropout(self, name: str, *, layer_name: str) -> Any:
-        return keras.layers.Dropout(self._number(name, "dropout"), name=layer_name)
-
-    def penalise(self, layer: Any, *, l1: str | None = None, l2: str | None = None) -> None:
-        rates = self._rates(l1, l2)
-        if len(rates) == 2:
-            layer.kernel_regularizer = keras.regularizers.L1L2(**rates)
-        elif rates:
-            one = keras.regularizers.L1 if "l1" in rates else keras.regularizers.L2
-            layer.kernel_regularizer = one(**rates)
-
-    def activity_penalty(self, *, l1: str | None = None, l2: str | None = None, layer_name: str) -> Any:
-        return keras.layers.ActivityRegularization(**self._rates(l1, l2), dtype="float32", name=layer_name)
-
-    def number(self, name: str, kind: Kind) -> Any:
-        return self._number(name, kind)
-
-    def optimizer(self, name: str, *, nesterov: bool) -> Any:
-        options: dict[str, Any] = {"learning_rate": self._number("learning_rate", "learning_rate")}
-        if name in ("sgd", "rmsprop"):
-            options["momentum"] = self._number("momentum", "momentum")
-        if name == "sgd":
-            options["nesterov"] = nesterov
-        if "weight_decay" in self:
-            options["weight_decay"] = self._number("weight_decay", "weight_decay")
-        return keras_optimizer(name)(**options)
-
-    def _number_of(self, optimizer: Any, name: str) -> Any:
-        return self._number(name, _of_schedule(name))
-
-    def assign(self, params: Params) -> None:
-        for name, kind in self._kinds.items():
-            if _value(params, name, kind) != _value(self._params, name, kind):
-                raise SearchError(f"params.{name}: is a plain number of this model; build the model again", exit_code=1)
-
-
-class _Variable(Scalars):
-    """Numbers that are variables; parameters of one name share one."""
-
-    def __init__(self, params: Params) -> None:
-        super().__init__(params)
-        self._variables: dict[str, Any] = {}
-
-    def dropout(self, name: str, *, layer_name: str) -> Any:
-        return VariableDropout(self._variable(name, "dropout"), name=layer_name)
-
-    def penalise(self, layer: Any, *, l1: str | None = None, l2: str | None = None) -> None:
-        rates = self._rates(l1, l2)
-        if rates:
-            layer.kernel_regularizer = VariablePenalty(**rates)
-            layer.penalties = list(rates.values())  # Keras tracks a layer's variables, not a regularizer's
-
-    def activity_penalty(self, *, l1: str | None = None, l2: str | None = None, layer_name: str) -> Any:
-        return VariableActivityPenalty(self._rates(l1, l2), dtype="float32", name=layer_name)
-
-    def number(self, name: str, kind: Kind) -> Any:
-        return self._variable(name, kind)
-
-    def optimizer(self, name: str, *, nesterov: bool) -> Any:
-        rate = self._number("learning_rate", "learning_rate")
-        momentum = ("momentum" in self) and name in ("sgd", "rmsprop")
-        if momentum and name == "sgd":
-            optimizer = VariableSGD(rate, self._number("momentum", "momentum"), nesterov=nesterov)
-        elif momentum:
-            optimizer = VariableRMSprop(rate, self._number("momentum", "momentum"))
-        else:
-            optimizer = keras_optimizer(name)(learning_rate=rate)
-        self._variables["learning_rate"] = optimizer.learning_rate
-        if momentum:
-            self._variables["momentum"] = optimizer.momentum_variable
-        if "weight_decay" in self:
-            self._variables["weight_decay"] = _with_weight_decay(
-                optimizer, self._number("weight_decay", "weight_decay")
-            )
-        return optimizer
-
-    def _number_of(self, optimizer: Any, name: str) -> Any:
-        self._variables[name] = variable_of(optimizer, _PREFIX + name, self._number(name, _of_schedule(name)))
-        return self._variables[name]
-
-    def assign(self, params: Params) -> None:
-        values = {name: _value(params, name, self._kinds[name]) for name in self._variables}
-        for name, value in values.items():
-            self._variables[name].assign(_stored(self._kinds[name], value))
-
-    def _variable(self, name: str, kind: Kind) -> Any:
-        if name not in self._variables:
-            value = self._number(name, kind)
-            # float32 whatever the precision of the layers: 1e-7 is no number of float16
-            self._variables[name] = keras.Variable(
-                _stored(kind, value), dtype="float32", trainable=False, autocast=False, name=_PREFIX + name
-            )
-        return self._variables[name]
-
-
-def _of_schedule(name: str) -> Kind:
-    return "learning_rate" if name == "learning_rate" else "share" if name == "schedule_factor" else "count"
 
 
 def _stored(kind: Kind, value: float) -> NDArray[np.float32]:
@@ -361,9 +314,3 @@ class VariableActivityPenalty(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, input_shape: Any) -> Any:
         """An identity keeps the shape."""
         return input_shape
-
-
-def _with_weight_decay(optimizer: Any, weight_decay: float) -> Any:
-    """Let an optimizer take its weight decay from a variable, which Keras casts where it reads it."""
-    optimizer.weight_decay = variable_of(optimizer, _PREFIX + "weight_decay", weight_decay)
-    return optimizer.weight_decay

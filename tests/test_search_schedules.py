@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from search.errors import SearchError
+from search.optimizers import keras_optimizer
 from search.scalars import Scalars, make_optimizer
 from search.schedules import Schedule, Span
 
@@ -70,7 +71,8 @@ def test_numbers_of_a_schedule_are_variables_of_the_optimizer(name):
     scalars = Scalars.variable(first)
     optimizer = make_optimizer(name, first, scalars)
     scalars.assign(second)
-    plain = make_optimizer(name, second, Scalars.plain(second))
+    momentum = {"momentum": 0.5} if name == "sgd" else {}
+    plain = keras_optimizer(name)(Schedule("step", Span(), False, second), **momentum)
     weights = []
     for one in (optimizer, plain):
         variable = keras.Variable([1.0, 2.0])
@@ -86,4 +88,4 @@ def test_numbers_of_a_schedule_are_variables_of_the_optimizer(name):
 def test_a_schedule_that_there_is_not_is_refused_with_those_there_are():
     params = {"schedule": "cosin"}
     with pytest.raises(SearchError, match='schedule: unknown "cosin"; did you mean "cosine"'):
-        make_optimizer("adam", params, Scalars.plain(params))
+        make_optimizer("adam", params, Scalars.variable(params))
