@@ -362,8 +362,10 @@ class Supervisor:
         deadline = time.monotonic() + longest + _PAUSE_SECONDS
         while any(desk.job for desk in self._desks.values()) and time.monotonic() < deadline:
             self._listen()
-        for slot in [slot for slot, desk in self._desks.items() if desk.job]:
-            self._recycle(slot)  # it doesn't pause: what it says from now on must not reach the next phase
+        for slot, desk in list(self._desks.items()):
+            if desk.job:  # it doesn't pause: what it says from now on must not reach the next phase
+                self._agenda.again([step for step in desk.steps if step.number in self._logbook.flights])
+                self._recycle(slot)
         self._logbook.save_epochs()
         self._tell([])
         self._logbook.settle()

@@ -183,9 +183,10 @@ def make_desk(tmp_path):
     """A function that opens a study, new or as it was left, and makes a desk for it."""
     with ExitStack() as opened:
 
-        def make(name, space=ONE_STRUCTURE, enqueued=""):
+        def make(name, space=ONE_STRUCTURE, enqueued="", overrides=()):
             opened.close()
-            loaded = load_study(str(make_study(tmp_path, space=space, study=STUDY + enqueued)), [TRIALS])
+            study = make_study(tmp_path, space=space, study=STUDY + enqueued)
+            loaded = load_study(str(study), [TRIALS, *overrides])
             store = opened.enter_context(Store.open(options(tmp_path).store))
             about = {"monitor": "val_accuracy", "plan": loaded.plan.model_dump(mode="json"), "space": {}, "data": {}}
             study = opened.enter_context(store.begin(name, "maximize", {}, about))
@@ -395,6 +396,16 @@ def test_workers_that_do_not_pause_in_time_are_replaced(make_desk, monkeypatch):
     with pytest.raises(Interrupted):
         supervise(make_desk("a"), puppets).run()
     assert puppets.given.keys() == set(puppets.replaced) == {0, 1}
+
+
+def test_trials_whose_workers_do_not_pause_when_the_time_is_up_wait_for_more_minutes(make_desk, monkeypatch):
+    """Else they would be pruned as outranked, where nothing else is left to train."""
+    monkeypatch.setattr(supervisor, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(StopRequest, "set", lambda stop: None)  # nobody interrupts
+    puppets, desk = Puppets(StopRequest()), make_desk("a", overrides=["budget.trials=2", "budget.minutes=0.001"])
+    supervise(desk, puppets).run()
+    assert set(puppets.replaced) == {0, 1}
+    assert [record.state for record in desk.logbook.records] == ["running", "running"]
 
 
 def test_a_worker_that_has_grown_too_large_is_replaced_after_its_job(make_desk):
