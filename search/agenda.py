@@ -11,9 +11,10 @@ from search.recipe import Recipe
 from spaces.parameters import Params
 from studies.grid import key
 from studies.plan import StudyPlan
-from studies.promotion import Step
+from studies.promotion import Promotion, Step
 from studies.records import TrialRecord
 from studies.sampler import Proposer
+from studies.stopping import Stopping
 
 _MISSES = 4  # draws of the sampler for other structures until a cohort goes without more trials
 _TOGETHER_AGAIN = 1  # deaths of workers that a trial may have seen and still be trained with others
@@ -63,26 +64,30 @@ class Agenda:
     A cohort is formed of steps of one kind: trials of one structure, from one rung to the next. New trials join one
     that the sampler wants if they are what it wants next: a few further draws are looked at, and those for other
     structures forgotten. All follows from how the trials stand, so that an interrupted search goes on as it would.
+
+    Attributes:
+        rule: Says which trials may go on.
     """
 
-    def __init__(self, logbook: Logbook, plan: StudyPlan, rule: Rule, proposer: Proposer, recipe: Recipe) -> None:
+    def __init__(self, logbook: Logbook, recipe: Recipe) -> None:
+        space, plan = recipe.loaded.space, recipe.loaded.plan
+        self.rule = _rule(plan, logbook.records)
         self._logbook = logbook
         self._plan = plan
-        self._rule = rule
-        self._proposer = proposer
+        self._proposer = Proposer(space, plan.sampler, plan.objective.direction, plan.hyperband.ladder)
         self._recipe = recipe
         self._enqueue = list({key(given): given for given in map(logbook.settled, plan.enqueue)}.values())
         self._keys: dict[int, tuple[str, str]] = {}  # by number: the structure and the trace
-        steps = rule.under_way()
+        steps = self.rule.under_way()
         self._waiting = deque(step for step in steps if logbook.flights[step.number].epochs)
         self._new = [step for step in steps if not logbook.flights[step.number].epochs]
         self._note_the_last()
 
     def find_more(self) -> bool:
-        """See, when no worker is busy, that a step waits, if need be the rule's last resort; False if there is none."""
-        if self._waiting or self._new or not self._rule.closing:
+        """See that a step waits or a new trial may come, else take the rule's last resort; False if it has none."""
+        if self._waiting or self._new or not self.rule.closing:
             return True
-        self._waiting.extend(step for step in [self._rule.take()] if step)
+        self._waiting.extend(step for step in [self.rule.take()] if step)
         return bool(self._waiting)
 
     def again(self, steps: Sequence[Step]) -> None:
@@ -104,7 +109,7 @@ class Agenda:
             self._recruit(lead, size)
         steps = [*self._waiting]
         if self._logbook.flights[lead.number].epochs < lead.to_epoch:  # else it had only to be written down
-            steps += [*self._rule.candidates(), *self._new]
+            steps += [*self.rule.candidates(), *self._new]
         kind = self._kind(lead)
         cohort = [lead, *(step for step in steps if step != lead and self._kind(step) == kind)][:size]
         for step in cohort:
@@ -130,14 +135,11 @@ class Agenda:
             self._keys[number] = self._recipe.structure(params), self._recipe.trace(params)
         return self._keys[number]
 
-    def _structure_of(self, params: Params) -> str:
-        return self._recipe.structure(self._recipe.completed(params))
-
     def _lead(self, left: Left, ahead: int) -> Step | None:
         """The most urgent step that isn't left to another worker; if all are, the most urgent."""
         if self._waiting:
             return self._waiting[0]
-        candidates = self._rule.candidates()
+        candidates = self.rule.candidates()
         if mine := self._mine(candidates, left):
             return mine[0]
         while not (mine := self._mine(self._new, left)) and len(self._new) < ahead and self._propose():
@@ -161,19 +163,19 @@ class Agenda:
         elif step in self._new:
             self._new.remove(step)
         else:
-            self._rule.take(step.number)
+            self.rule.take(step.number)
 
     # New trials
 
     def _propose(self) -> bool:
         """Create the next trial; False if there is none."""
         number, records = len(self._logbook), self._logbook.records
-        if not self._rule.closing:
+        if not self.rule.closing:
             params = self._proposer.propose(number, records, self._enqueued(records))
             if params is not None:
                 self._create(params)
                 return True
-        self._rule.closing = True
+        self.rule.closing = True
         return False
 
     def _recruit(self, lead: Step, size: int) -> None:
@@ -187,7 +189,7 @@ class Agenda:
         mates: list[Params] = []
         while len(mates) < size - 1 and misses < _MISSES and self._may_join(lead, len(records)):
             params = self._proposer.propose(len(records) + misses, records)
-            if params is not None and self._structure_of(params) == kind.structure:
+            if params is not None and self._recipe.structure(self._recipe.completed(params)) == kind.structure:
                 records.append(TrialRecord(number=len(records), state="running", params=params))
                 mates.append(params)
             else:
@@ -203,7 +205,7 @@ class Agenda:
     def _create(self, params: Params) -> None:
         number = len(self._logbook)
         self._logbook.create(params, self._bracket(number))
-        self._new.append(Step(number, 0, self._rule.add(number)))
+        self._new.append(Step(number, 0, self.rule.add(number)))
         self._note_the_last()
 
     def _enqueued(self, records: Sequence[TrialRecord]) -> Params | None:
@@ -225,4 +227,12 @@ class Agenda:
         return self._plan.hyperband.ladder.rungs(self._bracket(number) or 0)[0]
 
     def _note_the_last(self) -> None:
-        self._rule.closing = self._rule.closing or len(self._logbook) >= self._plan.budget.trials
+        self.rule.closing = self.rule.closing or len(self._logbook) >= self._plan.budget.trials
+
+
+def _rule(plan: StudyPlan, records: Sequence[TrialRecord]) -> Rule:
+    """The rule of the plan's mode, as it stood when the records were written."""
+    ladder, direction = plan.hyperband.ladder, plan.objective.direction
+    if plan.hyperband.mode == "stop":
+        return Stopping.rebuild(plan.name, ladder, direction, records)
+    return Promotion.rebuild(ladder, direction, records)

@@ -1,4 +1,4 @@
-"""What the supervisor knows of a worker."""
+"""What the supervisor knows of a worker: the job on its desk, and how it stands itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from studies.promotion import Step
 
 @dataclass
 class Desk:
-    """What a worker is busy with."""
+    """A worker of a search, until another process takes its place."""
 
     job: TrainJob | None = None
     steps: list[Step] = field(default_factory=list)  # of this job's trials
@@ -25,3 +25,10 @@ class Desk:
     failed_starts: int = 0  # in a row, of this slot's workers
     hung: bool = False
     tainted: bool = False  # an exception may have left anything behind in the process
+
+    def begin(self, job: TrainJob, steps: list[Step], trace: str) -> None:
+        """Note the job that the worker is given now."""
+        self.job, self.steps, self.epochs = job, steps, 0
+        self.given = self.heard = time.monotonic()
+        self.makes_program = trace not in self.traces
+        self.traces.add(trace)

@@ -16,14 +16,13 @@ from search.devices import Slot, available_cores, find_slots, visible_gpus
 from search.display import duration
 from search.errands import Crew, run_errands
 from search.errors import SearchError
-from search.messages import Task, TrainJob
+from search.messages import TrainJob
 from search.models.fitness import check_study
 from search.open_run import Options, publish, start_pool, workload
 from search.output import thin_table
-from search.recipe import make_recipe
-from search.seeds import derive
-from studies.files import trial_folder
+from search.recipe import Recipe
 from studies.plan import LoadedStudy
+from studies.records import TrialRecord
 
 _PROBE_EPOCHS = 3  # the first one is not counted: it compiles
 
@@ -97,12 +96,12 @@ def _times(loaded: LoadedStudy, options: Options, found: dict[str, Any]) -> dict
 
 def _epoch_seconds(loaded: LoadedStudy, options: Options, slots: list[Slot]) -> float:
     """Seconds an epoch of the default configuration, in one worker, after the first."""
-    plan, recipe = loaded.plan, make_recipe(loaded, options.backend)
+    plan, recipe = loaded.plan, Recipe(loaded, options.backend)
     splits = search_splits(open_source(plan.data, loaded.path.parent), plan.data)
     check_study(loaded, splits)
-    params = recipe.completed(loaded.space.default())
-    task = Task(trial=0, folder=trial_folder(0), params=params, seed=derive(recipe.seed, 0), seeds=recipe.seeds)
-    job = TrainJob(structure="probe", tasks=[task], to_epoch=_PROBE_EPOCHS)
+    task = recipe.task(TrialRecord(number=0, state="running", params=loaded.space.default()))
+    tasks = [task.model_copy(update={"record": 0})]  # looking at single steps would take most of the time
+    job = TrainJob(structure="probe", tasks=tasks, to_epoch=_PROBE_EPOCHS)
     with tempfile.TemporaryDirectory() as folder:
         pool = start_pool(options, slots, Path(folder))
         try:

@@ -23,7 +23,7 @@ from search.errors import BAD_INPUT, Interrupted, SearchError
 from search.folder import alone_in, leaving_nothing_behind, refuse_strangers, sign
 from search.messages import Refused, Workload
 from search.pool import KERAS_WORKER, Died, Pool, Post, SubprocessWorker, Worker
-from search.recipe import Recipe, make_recipe
+from search.recipe import Recipe
 from search.signals import StopRequest
 from studies.plan import LoadedStudy, StudyPlan, fingerprint
 
@@ -93,7 +93,7 @@ class OpenRun:
     @property
     def recipe(self) -> Recipe:
         """From a trial to a worker's task."""
-        return make_recipe(self.loaded, self.options.backend)
+        return Recipe(self.loaded, self.options.backend)
 
     @property
     def crew(self) -> Crew:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from reports.leaderboard import is_ranked, usable
-from search.agenda import Rule
 from search.blobs import Blobs, write_atomically
 from search.errors import SearchError
 from search.evaluation import Candidate, opened_test_split, predictions, score
@@ -22,10 +21,7 @@ from search.supervisor import Supervisor
 from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT, trial_folder
 from studies.history import RETRAINED, test_attribute
 from studies.plan import StudyPlan
-from studies.promotion import Promotion
 from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord
-from studies.sampler import Proposer
-from studies.stopping import Stopping
 from studies.versions import versions
 
 _FAILED = "retraining_failed"  # attribute of a study: what failed with every seed
@@ -37,9 +33,7 @@ def search(run: OpenRun) -> None:
     records = logbook.records
     plan = _with_all_trials(run, len(records))
     run.observe("study", **_announcement(run, plan, records, logbook.seconds_before))
-    proposer = Proposer(run.loaded.space, plan.sampler, plan.objective.direction, plan.hyperband.ladder)
-    rule = _rule(plan, records)
-    Supervisor(logbook, plan, rule, proposer, run.recipe, run.pool, run.stop, run.observe).run()
+    Supervisor(logbook, run.recipe, run.pool, run.stop, run.observe).run()
     run.study.set("state", "finished")
 
 
@@ -50,13 +44,6 @@ def _with_all_trials(run: OpenRun, trials: int) -> StudyPlan:
     plan = run.plan.model_copy(update={"budget": run.plan.budget.model_copy(update={"trials": trials})})
     run.study.set("plan", plan.model_dump(mode="json"))
     return plan
-
-
-def _rule(plan: StudyPlan, records: Sequence[TrialRecord]) -> Rule:
-    ladder, direction = plan.hyperband.ladder, plan.objective.direction
-    if plan.hyperband.mode == "stop":
-        return Stopping.rebuild(plan.name, ladder, direction, records)
-    return Promotion.rebuild(ladder, direction, records)
 
 
 def _announcement(run: OpenRun, plan: StudyPlan, records: Sequence[TrialRecord], spent: float) -> dict[str, Any]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 from search.messages import Task
 from search.models import is_width
 from search.seeds import derive
-from spaces import Space
 from spaces.parameters import Params
 from spaces.space import OF_HYPERMODELS
 from studies.files import trial_folder
@@ -23,61 +21,50 @@ class Recipe:
     """What a study adds to the params of its trials.
 
     Attributes:
-        defaults: The plan's training section.
-        structure: From all of a task's params to the key of its compiled program.
-        trace: The same for what such a program is made of by tracing, which programs of other widths may share.
-        seed: The study's; a trial's follows from it and its number.
-        seeds: Trainings of a trial.
-        record: Steps from one that is recorded to the next; 0 for no recording.
+        loaded: The study.
+        backend: Keras's, of the workers.
     """
 
-    defaults: Mapping[str, Any]
-    structure: Callable[[Params], str]
-    trace: Callable[[Params], str]
-    seed: int
-    seeds: int = 1
-    record: int = 0
+    loaded: LoadedStudy
+    backend: str = "tensorflow"
 
     def completed(self, params: Params) -> Params:
         """A trial's params, and the plan's values of those that its space leaves to the plan."""
-        return {**self.defaults, **params}
+        return {**self._defaults, **params}
 
     def task(self, record: TrialRecord) -> Task:
         """The trial for a worker."""
+        plan = self.loaded.plan
         return Task(
             trial=record.number,
             folder=trial_folder(record.number),
             params=self.completed(record.params),
-            seed=derive(self.seed, record.number),
+            seed=derive(plan.sampler.seed, record.number),
             known_epochs=record.epochs,
-            seeds=self.seeds,
-            record=self.record,
+            seeds=plan.objective.seeds,
+            record=plan.record.every if plan.record else 0,
         )
 
+    def structure(self, params: Params) -> str:
+        """The key of the compiled program for a task's params.
 
-def make_recipe(loaded: LoadedStudy, backend: str = "tensorflow") -> Recipe:
-    """How the params of a study's trials become tasks for workers of a backend."""
-    space, plan = loaded.space, loaded.plan
-    kept = set(OF_HYPERMODELS) if space.is_hypermodel else None
-    return Recipe(
-        defaults=plan.training.model_dump(exclude_none=True, include=kept),
-        structure=lambda params: _structure(space, params),
-        trace=lambda params: _trace(space, params, backend),
-        seed=plan.sampler.seed,
-        seeds=plan.objective.seeds,
-        record=plan.record.every if plan.record else 0,
-    )
+        Equal where one program serves: for equal structural params, and the same scalar ones present.
+        """
+        space = self.loaded.space
+        return json.dumps([space.structural(params), sorted(space.scalar(params))], sort_keys=True)
 
+    def trace(self, params: Params) -> str:
+        """The key of what that program is made of by tracing, which under TensorFlow those of other widths share.
 
-def _structure(space: Space, params: Params) -> str:
-    """Equal where one compiled program serves: equal structural params, and the same scalar ones present."""
-    return json.dumps([space.structural(params), sorted(space.scalar(params))], sort_keys=True)
+        It is a guess, made without Keras: what programs really share, a worker finds out by itself (see `Kinship`). A
+        wrong guess costs time and changes no result.
+        """
+        if self.backend == "tensorflow" and not self.loaded.space.is_custom and params.get("jit_compile") is not True:
+            params = {name: value for name, value in params.items() if not is_width(name, value)}
+        return self.structure(params)
 
-
-def _trace(space: Space, params: Params, backend: str) -> str:
-    """Equal where one trace serves, as far as is known without Keras: under TensorFlow widths may differ.
-
-    What a worker shares it decides by itself, see `Kinship`; where they differ, that costs time and changes no result.
-    """
-    shared = backend == "tensorflow" and not space.is_custom and params.get("jit_compile") is not True
-    return _structure(space, {name: value for name, value in params.items() if not (shared and is_width(name, value))})
+    @cached_property
+    def _defaults(self) -> Params:
+        """The plan's training section."""
+        kept = set(OF_HYPERMODELS) if self.loaded.space.is_hypermodel else None
+        return self.loaded.plan.training.model_dump(exclude_none=True, include=kept)

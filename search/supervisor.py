@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from reports.words import counted
-from search.agenda import Agenda, Rule
+from search.agenda import Agenda
 from search.desk import Desk
 from search.errors import Interrupted, SearchError
 from search.flight import Flight
@@ -20,9 +20,7 @@ from search.pool import Died, Pool
 from search.recipe import Recipe
 from search.signals import StopRequest
 from search.telling import Observe
-from studies.plan import StudyPlan
 from studies.promotion import Step
-from studies.sampler import Proposer
 
 _RETRIES = 2  # of an epoch, or a start, whose worker was killed or hung; a trial's own errors are never retried
 _FAILURES_IN_A_ROW = 5  # jobs of which no trial is left
@@ -41,22 +39,18 @@ class Supervisor:
     def __init__(
         self,
         logbook: Logbook,
-        plan: StudyPlan,
-        rule: Rule,
-        proposer: Proposer,
         recipe: Recipe,
         pool: Pool,
         stop: StopRequest,
         observe: Observe,
     ) -> None:
         self._logbook = logbook
-        self._plan = plan
-        self._rule = rule
+        self._plan = recipe.loaded.plan
         self._recipe = recipe
         self._pool = pool
         self._stop = stop
         self._observe = observe
-        self._agenda = Agenda(logbook, plan, rule, proposer, recipe)
+        self._agenda = Agenda(logbook, recipe)
         self._desks = {slot: Desk() for slot in pool.slots}
         self._epoch_seconds: deque[float] = deque(maxlen=50)
         self._program_seconds: deque[float] = deque([_PROGRAM_SECONDS], maxlen=20)
@@ -77,7 +71,7 @@ class Supervisor:
             StudyError: The store is locked, full or gone.
         """
         with self._logbook:
-            while not self._done() and not self._out_of_time() and not self._stop.is_set():
+            while (self._busy() or self._agenda.find_more()) and not self._out_of_time() and not self._stop.is_set():
                 self._give_jobs()
                 self._listen()
                 self._flush()
@@ -85,13 +79,18 @@ class Supervisor:
             self._pause()
             if self._stop.is_set():
                 raise Interrupted(self._stop.exit_code)
-            if self._done():  # else more minutes would let the others go on
+            if not self._agenda.find_more():  # else more minutes would let the others go on
                 self._end()
             self._logbook.settle()
 
-    def _done(self) -> bool:
-        """Whether nothing is running and nothing may start."""
-        return not any(desk.job for desk in self._desks.values()) and not self._agenda.find_more()
+    def _busy(self) -> list[int]:
+        """The slots whose workers have a job."""
+        return [slot for slot, desk in self._desks.items() if desk.job]
+
+    def _trials(self, desk: Desk) -> list[tuple[Step, Flight]]:
+        """The trials of a worker's job, but for those that have failed."""
+        flights = self._logbook.flights
+        return [(step, flights[step.number]) for step in desk.steps if step.number in flights]
 
     def _out_of_time(self) -> bool:
         minutes = self._plan.budget.minutes
@@ -109,13 +108,14 @@ class Supervisor:
             steps = self._agenda.next(self._desks[slot].cohort, left, ahead=len(self._desks))
             if steps:
                 self._give(slot, steps)
-        if len(self._desks) > 1 and all(desk.job for desk in self._desks.values()):
+        if 1 < len(self._desks) == len(self._busy()):
             self._agenda.prepare()  # one worker alone had better wait for what its job will teach the sampler
 
     def _left_to_another(self, slot: int, number: int) -> bool:
-        """Whether a trial better waits for a worker that has its program's trace than have it made once more.
+        """Whether a trial had better wait for another worker, which has made its program already.
 
-        It does while that worker will be free sooner than the program is made, and not longer than that in all.
+        It had, while that worker will be free sooner than this one could make the program; and not longer than that
+        takes, in all.
         """
         trace = self._agenda.trace(number)
         others = [desk for other, desk in self._desks.items() if other != slot and trace in desk.traces]
@@ -131,18 +131,15 @@ class Supervisor:
         """About how long a worker will still be busy."""
         if desk.job is None:
             return 0.0
-        flights, top = self._logbook.flights, desk.job.to_epoch
-        done = min((flights[step.number].epochs for step in desk.steps if step.number in flights), default=top)
+        top = desk.job.to_epoch
+        done = min((flight.epochs for _, flight in self._trials(desk)), default=top)
         return (top - done) * _typical(self._epoch_seconds)
 
     def _give(self, slot: int, steps: list[Step]) -> None:
-        desk, records = self._desks[slot], [self._logbook.flights[step.number].record for step in steps]
-        structure, trace = self._agenda.structure(steps[0].number), self._agenda.trace(steps[0].number)
-        to_epoch = steps[0].to_epoch
+        records = [self._logbook.flights[step.number].record for step in steps]
+        structure, to_epoch = self._agenda.structure(steps[0].number), steps[0].to_epoch
         job = TrainJob(structure=structure, tasks=[self._recipe.task(record) for record in records], to_epoch=to_epoch)
-        desk.job, desk.steps, desk.given, desk.epochs = job, steps, time.monotonic(), 0
-        desk.heard, desk.makes_program = desk.given, trace not in desk.traces
-        desk.traces.add(trace)
+        self._desks[slot].begin(job, steps, self._agenda.trace(steps[0].number))
         for record in records:
             self._waiting_since.pop(record.number, None)
             self._observe(
@@ -217,9 +214,10 @@ class Supervisor:
             self._observe("message", text=text)
 
     def _learn_times(self, desk: Desk, seconds: float) -> None:
-        """What an epoch of a whole cohort takes, and what making a program does: beyond an epoch of the same network.
+        """Note what an epoch of a whole cohort took, or else what making its program did.
 
-        The typical epoch won't do: a large network's takes a multiple of it.
+        That is in the first epoch of a job, and known with the second: what the first took beyond it. A typical epoch
+        would be no measure, for a large network's takes a multiple of it.
         """
         structure = desk.job.structure if desk.job else ""
         if desk.epochs == 0 and desk.makes_program:
@@ -230,18 +228,18 @@ class Supervisor:
             self._program_seconds.append(max(0.0, self._first_epochs.pop(structure) - seconds))
 
     def _job_done(self, desk: Desk, event: JobDone) -> None:
-        flights = self._logbook.flights
         if desk.epochs == 0 and not self._pausing:  # else such a job would be given again for ever
-            for step in self._unarrived(desk):
-                self._trial_failed(step.number, f"its worker ended the job without training to epoch {step.to_epoch}")
-        steps = [step for step in desk.steps if step.number in flights]
-        self._count_failures(desk, some_left=bool(steps))
-        self._agenda.again(self._unarrived(desk))
+            for step, flight in self._trials(desk):
+                if not _arrived(flight, step):
+                    law = f"its worker ended the job without training to epoch {step.to_epoch}"
+                    self._trial_failed(step.number, law)
+        trials = self._trials(desk)
+        self._count_failures(desk, some_left=bool(trials))
+        self._agenda.again([step for step, flight in trials if not _arrived(flight, step)])
         desk.job, desk.steps = None, []
-        if len(steps) > 1:
+        if len(trials) > 1:
             self._logbook.save_epochs()  # of all before one arrives: killed in between, a search goes on as it would
-        for step in steps:
-            flight = flights[step.number]
+        for step, flight in trials:
             arrived = _arrived(flight, step)
             if event.weights and (arrived or not self._stop.is_set()):  # an interruption leaves no trace
                 flight.weighs(event.weights)
@@ -254,23 +252,17 @@ class Supervisor:
         complete = rung == self._plan.hyperband.max_resource
         flight.rung_reached("complete" if complete else "paused", rung)
         value = flight.record.value
-        self._rule.arrive(number, rung, value if value is not None else math.nan)
+        self._agenda.rule.arrive(number, rung, value if value is not None else math.nan)
         if complete and flight.stopped:
             flight.ends("complete", f"early stopping at epoch {flight.epochs}")
-        if self._rule.out(number):
+        if self._agenda.rule.out(number):
             flight.ends("pruned", f"stopped by Optuna's pruner after {counted(flight.epochs, 'epoch')}")
         self._logbook.save(flight)
         self._observe("rung", trial=number, epoch=flight.epochs, value=value, state=flight.record.state)
 
-    def _unarrived(self, desk: Desk) -> list[Step]:
-        """What a job has left to do."""
-        flights = self._logbook.flights
-        steps = [step for step in desk.steps if step.number in flights]
-        return [step for step in steps if not _arrived(flights[step.number], step)]
-
     def _trial_failed(self, number: int, reason: str, details: str = "") -> None:
         flight = self._logbook.flights[number]
-        self._rule.fail(number)
+        self._agenda.rule.fail(number)
         self._logbook.fail(flight, reason, details)
         self._observe("failed", trial=number, reason=reason, details=details)
         self._failures.append(reason)
@@ -295,25 +287,19 @@ class Supervisor:
         self._observe("died", worker=slot, reason=reason)
         self._recycle(slot)
         self._desks[slot].failed_starts = 0 if desk.ready else desk.failed_starts + 1
-        steps = [step for step in desk.steps if self._survives(step.number, reason, event.last_words)]
-        self._agenda.again(steps)
-        if not steps:
+        for step, flight in self._trials(desk):
+            self._logbook.lost_worker(flight)
+            if flight.deaths > _RETRIES:
+                self._trial_failed(step.number, f"worker died {flight.deaths} times ({reason})", event.last_words)
+        left = [step for step, _ in self._trials(desk)]
+        self._agenda.again(left)
+        if not left:
             self._count_failures(desk, some_left=False)
 
     def _recycle(self, slot: int) -> None:
         """Take a fresh process after an exception, or when one has grown too large."""
         self._desks[slot] = Desk()
         self._pool.replace(slot)
-
-    def _survives(self, number: int, reason: str, details: str) -> bool:
-        """Whether a trial whose worker died is tried again."""
-        flight = self._logbook.flights.get(number)
-        if flight is None:
-            return False
-        self._logbook.lost_worker(flight)
-        if flight.deaths > _RETRIES:
-            self._trial_failed(number, f"worker died {flight.deaths} times ({reason})", details)
-        return flight.deaths <= _RETRIES
 
     # Keeping and ending
 
@@ -331,12 +317,12 @@ class Supervisor:
     def _doing(self, desk: Desk) -> str:
         if desk.job is None:
             return "idle" if desk.ready else "starting"
-        numbers = [step.number for step in desk.steps if step.number in self._logbook.flights]
-        if not numbers:
+        trials = self._trials(desk)
+        if not trials:
             return "idle"
-        others = f" and {len(numbers) - 1} more" if len(numbers) > 1 else ""
-        epochs = self._logbook.flights[numbers[0]].epochs
-        return f"trial {numbers[0]}{others}, epoch {epochs} of {desk.job.to_epoch}"
+        (step, flight), *others = trials
+        more = f" and {len(others)} more" if others else ""
+        return f"trial {step.number}{more}, epoch {flight.epochs} of {step.to_epoch}"
 
     def _watch(self) -> None:
         """Kill workers that give no sign of life; `Died` will follow."""
@@ -349,8 +335,7 @@ class Supervisor:
     def _patience(self, desk: Desk) -> float:
         if not desk.ready:
             return _STARTING_SECONDS
-        flights = self._logbook.flights
-        slowest = max((flights[step.number].epoch_seconds for step in desk.steps if step.number in flights), default=0)
+        slowest = max((flight.epoch_seconds for _, flight in self._trials(desk)), default=0)
         least = _FIRST_SECONDS if desk.epochs == 0 and (desk.makes_program or not slowest) else _PATIENCE_SECONDS
         return max(least, 10 * slowest * len(desk.steps))
 
@@ -360,12 +345,11 @@ class Supervisor:
         self._pool.pause()
         longest = max(self._epoch_seconds, default=0.0) + max(self._program_seconds)
         deadline = time.monotonic() + longest + _PAUSE_SECONDS
-        while any(desk.job for desk in self._desks.values()) and time.monotonic() < deadline:
+        while self._busy() and time.monotonic() < deadline:
             self._listen()
-        for slot, desk in list(self._desks.items()):
-            if desk.job:  # it doesn't pause: what it says from now on must not reach the next phase
-                self._agenda.again([step for step in desk.steps if step.number in self._logbook.flights])
-                self._recycle(slot)
+        for slot in self._busy():  # it doesn't pause: what it says from now on must not reach the next phase
+            self._agenda.again([step for step, _ in self._trials(self._desks[slot])])
+            self._recycle(slot)
         self._logbook.save_epochs()
         self._tell([])
         self._logbook.settle()

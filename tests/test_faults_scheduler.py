@@ -12,14 +12,12 @@ from search.blobs import FolderBlobs
 from search.errors import Interrupted
 from search.logbook import Logbook
 from search.messages import EpochDone, JobDone, Ready, TrialFailed
-from search.phases import _rule
 from search.pool import Died
-from search.recipe import make_recipe
+from search.recipe import Recipe
 from search.signals import StopRequest
 from search.supervisor import Supervisor
 from studies.ladder import AHEAD
 from studies.plan import load_study
-from studies.sampler import Proposer
 from studies.store import Store
 
 SPACE = """
@@ -211,10 +209,8 @@ class Search:
             disk = Disk(study)
             logbook = Logbook(disk, plan, self.loaded.space, self.blobs)
             self.standing = {record.number: dict(record.rungs) for record in logbook.records}
-            proposer = Proposer(self.loaded.space, plan.sampler, "maximize", plan.hyperband.ladder)
             workers = Workers(world, disk, stop, self.workers, self.cohort)
-            rule, recipe = _rule(plan, logbook.records), make_recipe(self.loaded)
-            Supervisor(logbook, plan, rule, proposer, recipe, workers, stop, self._observe).run()
+            Supervisor(logbook, Recipe(self.loaded), workers, stop, self._observe).run()
             if disk.lost:
                 raise Crash
             return study.records()

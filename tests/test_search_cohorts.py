@@ -15,12 +15,11 @@ from search.errors import Interrupted, SearchError
 from search.logbook import Logbook
 from search.messages import EpochDone, JobDone, Ready
 from search.pool import Died, Pool
-from search.recipe import make_recipe
+from search.recipe import Recipe
 from search.signals import StopRequest
 from studies.ladder import Ladder
 from studies.plan import load_study
 from studies.promotion import Promotion, Step
-from studies.sampler import Proposer
 from studies.store import Store
 
 SPACE = """
@@ -155,12 +154,9 @@ class Desk:
     """An agenda, and trials that arrive at their rungs, the later ones with the better values."""
 
     def __init__(self, logbook, loaded):
-        self.plan, self.logbook = loaded.plan, logbook
-        self.recipe = make_recipe(loaded, "jax")  # under which networks of other widths share no trace
-        ladder = self.plan.hyperband.ladder
-        self.rule = Promotion.rebuild(ladder, "maximize", logbook.records)
-        self.proposer = Proposer(loaded.space, self.plan.sampler, "maximize", ladder)
-        self.agenda = Agenda(logbook, self.plan, self.rule, self.proposer, self.recipe)
+        self.logbook = logbook
+        self.recipe = Recipe(loaded, "jax")  # under which networks of other widths share no trace
+        self.agenda = Agenda(logbook, self.recipe)
 
     def next(self, size=1, left=lambda number: False, ahead=1):
         return self.agenda.next(size, left, ahead)
@@ -172,7 +168,7 @@ class Desk:
                 metrics = {"val_accuracy": 0.5 + 0.01 * step.number}
                 flight.epoch_done(EpochDone(trial=step.number, epoch=epoch, metrics=metrics, seconds=1.0))
             flight.rung_reached("paused", flight.epochs)
-            self.rule.arrive(step.number, step.to_epoch, flight.record.value)
+            self.agenda.rule.arrive(step.number, step.to_epoch, flight.record.value)
 
     def params(self):
         return [record.params for record in self.logbook.records]
@@ -330,7 +326,7 @@ class Puppets:
 
 def supervise(desk, puppets, tell=lambda kind: None):
     """The supervisor of a desk's search; it tells the kinds of its events."""
-    parts = desk.logbook, desk.plan, desk.rule, desk.proposer, desk.recipe, puppets, puppets.stop
+    parts = desk.logbook, desk.recipe, puppets, puppets.stop
     return supervisor.Supervisor(*parts, lambda kind, **about: tell(kind))
 
 
@@ -360,9 +356,7 @@ def test_a_large_network_s_first_epoch_is_not_taken_for_the_making_of_its_progra
 
 def test_a_worker_may_be_silent_for_ten_epochs_of_the_network_that_it_trains(make_desk):
     """However quick all the others are."""
-    desk, stop = make_desk("a", SPACE), StopRequest()
-    parts = desk.logbook, desk.plan, desk.rule, desk.proposer, desk.recipe, Puppets(stop), stop
-    search = supervisor.Supervisor(*parts, lambda kind, **about: None)
+    search = supervise(make_desk("a", SPACE), Puppets(StopRequest()))
     search._epoch_seconds.extend([30.0] * 50)
     worker = search._desks[0]
     assert search._patience(worker) == 3600

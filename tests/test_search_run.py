@@ -15,7 +15,7 @@ from reports.gaps import gap_from_rates
 from search.boundary import run_verb
 from search.cli import app
 from search.errors import Interrupted, SearchError
-from search.recipe import make_recipe
+from search.recipe import Recipe
 from search.retrain import _job
 from search.signals import StopRequest
 from search.study import run_study
@@ -302,7 +302,7 @@ def test_enqueued_params_go_first_and_once(tmp_path):
 
 def test_seeds_reach_the_workers_and_retraining_takes_one_at_a_time(tmp_path):
     loaded = load_study(str(make_study(tmp_path)), ["objective.seeds=3"])
-    recipe = make_recipe(loaded)
+    recipe = Recipe(loaded)
     trial = TrialRecord(number=4, state="complete", params={"units": 64}, epochs=9, best_epoch=5)
     again = [_job(trial, loaded.plan, recipe, (48, 12), repetition).tasks[0] for repetition in range(3)]
     assert len({task.seed for task in again} - set(recipe.task(trial).each_seed)) == 3  # none that chose it
@@ -322,7 +322,7 @@ def test_seeds_reach_the_workers_and_retraining_takes_one_at_a_time(tmp_path):
     ids=str,
 )
 def test_under_tensorflow_networks_that_differ_in_widths_share_a_trace(tmp_path, backend, other, shared):
-    recipe = make_recipe(load_study(str(make_study(tmp_path))), backend)
+    recipe = Recipe(load_study(str(make_study(tmp_path))), backend)
     params = {"units": 64, "optimizer": "adam", "learning_rate": 0.01, "jit_compile": other.get("jit_compile", False)}
     assert (recipe.trace(params) == recipe.trace(params | other)) == shared
 

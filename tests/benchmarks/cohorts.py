@@ -29,7 +29,7 @@ from search.datasets import open_source, search_splits
 from search.devices import worker_environment
 from search.messages import EpochDone, TrainJob
 from search.open_run import publish, workload
-from search.recipe import make_recipe
+from search.recipe import Recipe
 from studies.plan import load_study
 from studies.records import TrialRecord
 from tests.benchmarks import machine
@@ -87,7 +87,7 @@ def train(job: Job) -> Taken:
     loaded = load_study(subject.study, (*subject.overrides, f'training.precision="{job.precision}"'))
     data = loaded.plan.data
     splits = search_splits(open_source(data, loaded.path.parent), data)
-    recipe = make_recipe(loaded)
+    recipe = Recipe(loaded)
     records = [
         TrialRecord(number=number, state="running", params={**subject.params, "learning_rate": 1e-3 / (1 + number)})
         for number in range(job.together)

@@ -27,7 +27,7 @@ from search.datasets import open_source, search_splits
 from search.devices import Slot
 from search.messages import EpochDone, Task, TrainJob, TrialFailed
 from search.open_run import publish, workload
-from search.recipe import make_recipe
+from search.recipe import Recipe
 from spaces import Space, validate
 from spaces.parameters import Params
 from studies.grid import Key, key
@@ -147,7 +147,7 @@ def _trainer(loaded: LoadedStudy, blobs: FolderBlobs) -> KerasTrainer:
 
 def _jobs(loaded: LoadedStudy, pool: Sequence[Params], seeds: int, first: int, last: int) -> Iterator[TrainJob]:
     """Some trainings, those of equal structure together; a task's number tells configuration and seed."""
-    recipe = make_recipe(loaded)
+    recipe = Recipe(loaded)
     tasks: dict[str, list[Task]] = {}
     for index in range(first, last):
         for seed in range(seeds):

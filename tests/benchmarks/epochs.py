@@ -22,7 +22,7 @@ from search.datasets import Arrays, SearchSplits, open_source, search_splits
 from search.devices import Slot, available_cores, visible_gpus
 from search.messages import JobDone, TrainJob
 from search.open_run import publish, workload
-from search.recipe import make_recipe
+from search.recipe import Recipe
 from spaces.parameters import Params
 from studies.plan import LoadedStudy, load_study
 from studies.records import TrialRecord
@@ -164,7 +164,7 @@ def _train(loaded: LoadedStudy, splits: SearchSplits, subject: Subject, turns: _
 
 
 def _job(loaded: LoadedStudy, subject: Subject) -> TrainJob:
-    recipe = make_recipe(loaded)
+    recipe = Recipe(loaded)
     task = recipe.task(TrialRecord(number=0, state="running", params=subject.params))
     return TrainJob(structure=recipe.structure(task.params), tasks=[task], to_epoch=subject.pairs + _WARM_UP)
 

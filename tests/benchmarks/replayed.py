@@ -11,14 +11,12 @@ from reports.leaderboard import ranked
 from search.flight import Flight
 from search.logbook import Logbook
 from search.messages import EpochDone, Event, JobDone, Ready, TrainJob, TrialFailed
-from search.recipe import make_recipe
+from search.recipe import Recipe
 from search.signals import StopRequest
 from search.supervisor import Supervisor
 from spaces.parameters import Params
 from studies.plan import Budget, LoadedStudy, SamplerPlan, StudyPlan, load_study
-from studies.promotion import Promotion
 from studies.records import StudyRecord
-from studies.sampler import Proposer
 from tests.benchmarks.curves import STUDY
 from tests.benchmarks.replay import World
 
@@ -106,14 +104,10 @@ def toprung(world: World, sampler: str) -> None:
     The sampler's seed is the number of the repetition.
     """
     loaded = study(world, sampler)
-    plan = loaded.plan
-    ladder, direction = plan.hyperband.ladder, plan.objective.direction
-    logbook = _Logbook(plan, world)
+    logbook = _Logbook(loaded.plan, world)
     world.choose = logbook.winner
-    rule = Promotion(ladder, direction)
-    proposer = Proposer(loaded.space, plan.sampler, direction, ladder)
     pool: Any = _Pool(world, logbook)
-    Supervisor(logbook, plan, rule, proposer, make_recipe(loaded), pool, StopRequest(), _say_nothing).run()
+    Supervisor(logbook, Recipe(loaded), pool, StopRequest(), _say_nothing).run()
 
 
 def study(world: World, sampler: str) -> LoadedStudy:
