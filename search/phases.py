@@ -20,7 +20,6 @@ from search.retrain import Repetition, chosen, epochs_for, export, restore, retr
 from search.supervisor import Supervisor
 from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT, trial_folder
 from studies.history import RETRAINED, test_attribute
-from studies.plan import StudyPlan
 from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord
 from studies.versions import versions
 
@@ -81,13 +80,13 @@ def conclude(run: OpenRun, top: int, *, anew: bool = False) -> StudyRecord:
     trials = usable(record)
     if not trials:
         raise SearchError(f"{record.name}: no trial has a usable value{_common_failure(record)}", exit_code=1)
-    unscored = _restored(run, _unscored(trials, run.plan))
-    again = [trial for trial in trials[:top] if not _is_retrained(run, trial, record)]
-    repetitions = _retrain(run, again, anew)
+    unscored = _ready_to_score(run, trials)
+    again = _to_retrain(run, record, trials[:top], anew)
+    repetitions = _retrain(run, again) if again else []
     if unscored or repetitions:
         of_winner = [one for one in repetitions if one.record.trial == trials[0].number]
         best = chosen(of_winner, run.plan) if of_winner else None
-        retrained = _score(run, unscored, repetitions, best)
+        retrained = _replaced(record.retrained, _score(run, unscored, repetitions, best))
         if best:
             _keep_best(run, best, retrained)
         if repetitions:
@@ -121,54 +120,64 @@ def write_files(record: StudyRecord, folder: Path) -> None:
     write_report(record, folder, folder / REPORT)
 
 
-def _unscored(trials: Sequence[TrialRecord], plan: StudyPlan) -> list[TrialRecord]:
-    top = trials[: plan.leaderboard.test_top]
-    return [trial for trial in top if trial.state == "complete" and trial.test is None]
-
-
-def _restored(run: OpenRun, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Those whose weights are there, if need be after another training."""
-    found = restore(trials, run.recipe, run.blobs, run.crew)
-    for trial in trials:
-        if trial not in found:  # noted, or the next run would train it again
+def _ready_to_score(run: OpenRun, trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The complete trials that have no test score yet but have their weights, if need be after another training."""
+    top = trials[: run.plan.leaderboard.test_top]
+    unscored = [trial for trial in top if trial.state == "complete" and trial.test is None]
+    ready = restore(unscored, run.recipe, run.blobs, run.crew)
+    for trial in unscored:
+        if trial not in ready:  # an empty score, or the next run would train it again
             run.study.set(test_attribute(trial.number), asdict(TestScore(metrics={})))
-    return found
+    return ready
 
 
-def _is_retrained(run: OpenRun, trial: TrialRecord, record: StudyRecord) -> bool:
-    plan, of_trial = run.plan, [r for r in record.retrained if r.trial == trial.number]
-    to_epoch = epochs_for(trial, plan.retrain, run.sizes)
-    done = [r for r in of_trial if r.data == plan.retrain.data and r.to_epoch in (0, to_epoch)]
-    return max([len(done), *(r.asked for r in done)]) >= plan.retrain.seeds
+def _to_retrain(run: OpenRun, record: StudyRecord, trials: Sequence[TrialRecord], anew: bool) -> list[TrialRecord]:
+    """Those of the trials that are not retrained yet; with `anew` those too that failed with every seed before."""
+    wanted = [trial for trial in trials if not _is_retrained(run, record, trial)]
+    failed = _failed_retrainings(run)
+    hopeless = [trial for trial in wanted if _retraining(run, trial) in failed and not anew]
+    for trial in hopeless:
+        law = f"toprung retrain {run.plan.name} tries again"
+        run.observe("message", text=f"trial {trial.number}: retraining failed with every seed; {law}")
+    return [trial for trial in wanted if trial not in hopeless]
 
 
-def _retrain(run: OpenRun, trials: Sequence[TrialRecord], anew: bool) -> list[Repetition]:
-    """Retrain trials, and note those that fail with every seed: these are retrained again only where that is asked."""
-    plan = run.plan.retrain
-    wanted = {f"{one.number}-{plan.data}-{epochs_for(one, plan, run.sizes)}-{plan.seeds}": one for one in trials}
-    failed = set(run.study.attribute(_FAILED) or ())
-    if not anew:
-        for key in sorted(failed & wanted.keys()):
-            law = f"toprung retrain {run.plan.name} tries again"
-            run.observe("message", text=f"trial {wanted.pop(key).number}: retraining failed with every seed; {law}")
-    if not wanted:
-        return []
+def _is_retrained(run: OpenRun, record: StudyRecord, trial: TrialRecord) -> bool:
+    """Whether a trial was retrained as the plan says, with as many seeds, some of which may have failed."""
+    plan, lengths = run.plan.retrain, (0, epochs_for(trial, run.plan.retrain, run.sizes))  # 0: it was not noted once
+    done = [r for r in record.retrained if (r.trial, r.data) == (trial.number, plan.data) and r.to_epoch in lengths]
+    return max([len(done), *(r.asked for r in done)]) >= plan.seeds
+
+
+def _retrain(run: OpenRun, trials: Sequence[TrialRecord]) -> list[Repetition]:
+    """Retrain trials, and note which of them failed with every seed."""
     run.observe("phase", phase="retrain")
-    found = retrain([*wanted.values()], run.plan, run.recipe, run.sizes, run.crew)
-    done = {one.record.trial for one in found}
-    now = failed - wanted.keys() | {key for key, trial in wanted.items() if trial.number not in done}
-    if now != failed:
-        run.study.set(_FAILED, sorted(now))
+    found = retrain(trials, run.plan, run.recipe, run.sizes, run.crew)
+    done, keys = {one.record.trial for one in found}, {trial.number: _retraining(run, trial) for trial in trials}
+    before = _failed_retrainings(run)
+    failed = before - {*keys.values()} | {key for number, key in keys.items() if number not in done}
+    if failed != before:
+        run.study.set(_FAILED, sorted(failed))
     return found
+
+
+def _failed_retrainings(run: OpenRun) -> set[str]:
+    return set(run.study.attribute(_FAILED) or ())
+
+
+def _retraining(run: OpenRun, trial: TrialRecord) -> str:
+    """What tells one way of retraining a trial from others."""
+    plan = run.plan.retrain
+    return f"{trial.number}-{plan.data}-{epochs_for(trial, plan, run.sizes)}-{plan.seeds}"
 
 
 def _score(
     run: OpenRun, trials: Sequence[TrialRecord], repetitions: Sequence[Repetition], best: Repetition | None
 ) -> list[RetrainRecord]:
-    """Write down what the test split says of trials' weights, and what the new best model makes of it.
+    """Score weights on the test split: note the scores of trials, and look closely at the best repetition.
 
     Returns:
-        All retrained models, the new ones with their scores.
+        The records of the repetitions, with their scores.
     """
     run.observe("phase", phase="score")
     candidates = [_candidate(run, trial) for trial in trials] + [one.candidate for one in repetitions]
@@ -181,7 +190,7 @@ def _score(
             _diagnose(run, best)
     for trial, found in zip(trials, scores, strict=False):
         run.study.set(test_attribute(trial.number), asdict(found))
-    return _retrained(run, [one.scored(s) for one, s in zip(repetitions, scores[len(trials) :], strict=True)])
+    return [one.scored(found) for one, found in zip(repetitions, scores[len(trials) :], strict=True)]
 
 
 def _candidate(run: OpenRun, trial: TrialRecord) -> Candidate:
@@ -190,11 +199,10 @@ def _candidate(run: OpenRun, trial: TrialRecord) -> Candidate:
     return Candidate(run.recipe.structure(task.params), task, best_epoch, trial.metrics.get("val_accuracy"))
 
 
-def _retrained(run: OpenRun, new: Sequence[RetrainRecord]) -> list[RetrainRecord]:
+def _replaced(old: Sequence[RetrainRecord], new: Sequence[RetrainRecord]) -> list[RetrainRecord]:
     """What was retrained before and now; the same configuration on the same data is replaced."""
-    replaced = {(record.trial, record.data) for record in new}
-    kept = [r for r in run.study.load().retrained if (r.trial, r.data) not in replaced]
-    return [*kept, *new]
+    again = {(record.trial, record.data) for record in new}
+    return [*(record for record in old if (record.trial, record.data) not in again), *new]
 
 
 def _diagnose(run: OpenRun, best: Repetition) -> None:
@@ -250,6 +258,7 @@ def _keep_best(run: OpenRun, best: Repetition, retrained: Sequence[RetrainRecord
 
 
 def _common_failure(record: StudyRecord) -> str:
+    """For an error: what most trials failed of, and what to do about it; empty if none failed."""
     reasons = Counter(trial.reason for trial in record.trials if trial.reason)
     if not reasons:
         return ""
