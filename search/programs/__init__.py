@@ -245,12 +245,6 @@ def write(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
     _backend().write(variables, tensors)
 
 
-def write_by_keras(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
-    """`write` where a backend has no faster way."""
-    for variable, tensor in zip(variables, tensors, strict=True):
-        variable.assign(tensor)
-
-
 def limit_threads(threads: int) -> None:
     """Give the backend this many threads; call it before the first operation."""
     _backend().limit_threads(threads)

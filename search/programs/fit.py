@@ -22,7 +22,6 @@ from search.programs import (
     Look,
     create_variables,
     stretches,
-    write_by_keras,
 )
 
 
@@ -126,7 +125,8 @@ def read(variables: Sequence[Any]) -> list[NDArray[Any]]:
 
 def write(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
     """Set Keras variables."""
-    write_by_keras(variables, tensors)
+    for variable, tensor in zip(variables, tensors, strict=True):
+        variable.assign(tensor)
 
 
 def limit_threads(threads: int) -> None:

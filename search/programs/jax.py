@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -22,8 +21,9 @@ from search.programs import (
     Tensors,
     create_variables,
     stretches,
-    write_by_keras,
 )
+from search.programs.fit import making as making  # this backend's as well
+from search.programs.fit import write as write
 
 _LANES = (1, 4, COHORT)  # a cohort is filled up to one of these numbers, so that few programs are compiled
 
@@ -203,11 +203,6 @@ def make(
     return JaxProgram(model, batch_size, class_weights)
 
 
-def making(kin: Kin) -> AbstractContextManager[None]:
-    """Nothing is shared."""
-    return nullcontext()
-
-
 def make_probe(
     model: keras.Model, class_weights: NDArray[np.float32] | None
 ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
@@ -238,11 +233,6 @@ def make_probe(
 def read(variables: Sequence[Any]) -> Tensors:
     """Copies of the values of Keras variables."""
     return [np.array(value) for value in jax.device_get([variable.value for variable in variables])]
-
-
-def write(variables: Sequence[Any], tensors: Sequence[NDArray[Any]]) -> None:
-    """Set Keras variables."""
-    write_by_keras(variables, tensors)
 
 
 def limit_threads(threads: int) -> None:
