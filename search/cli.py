@@ -80,10 +80,11 @@ def run(
 ) -> None:
     """Search, retrain the best, open the test split, write leaderboard and report. Run again to resume."""
     from search.display import make_display
+    from search.open_run import make_options
     from search.signals import stop_on_signals
     from search.study import run_study
 
-    options = _options(out, store, backend, workers, slots_per_gpu, fresh_workers)
+    options = make_options(out, store, backend, workers, slots_per_gpu, fresh_workers)
     loaded = _load(study, set_, trials, minutes, seed, hypermodel, options.backend)
     display = make_display(_console(), quiet=quiet, as_json=json)
     with stop_on_signals() as stop, display.showing():
@@ -108,8 +109,9 @@ def plan(
 ) -> None:
     """Show brackets, rungs and the cost in epochs and hours, before spending anything."""
     from search.forecast import forecast_study, forecast_text
+    from search.open_run import make_options
 
-    options = _options(RUNS, None, backend, workers, slots_per_gpu)
+    options = make_options(RUNS, None, backend, workers, slots_per_gpu)
     loaded = _load(study, set_, trials, minutes, seed, hypermodel, options.backend)
     forecast = forecast_study(loaded, options, probe=probe)
     print_json(forecast) if json else _console().print(forecast_text(forecast))
@@ -187,11 +189,12 @@ def retrain(
 ) -> None:
     """Train the best configurations once more and score them on the test split."""
     from search.display import make_display
+    from search.open_run import make_options
     from search.signals import stop_on_signals
     from search.study import retrain_study
 
     changes = {key: value for key, value in (("seeds", seeds), ("data", data)) if value is not None}
-    options = _options(out, store, backend, workers, slots_per_gpu)
+    options = make_options(out, store, backend, workers, slots_per_gpu)
     display = make_display(_console(), quiet=quiet, as_json=json)
     with stop_on_signals() as stop, display.showing():
         record = retrain_study(name, options, top, changes, stop, display)
@@ -258,9 +261,10 @@ def explain(
 @app.command(epilog="Example: toprung doctor --backend jax")
 def doctor(backend: Backend = None, json: Json = False) -> None:
     """Backend, devices, memory, versions, and whether the GPU is really used."""
+    from search.devices import choose_backend
     from search.doctor import examine, findings_text
 
-    findings = examine(_backend(backend))
+    findings = examine(choose_backend(backend))
     print_json(findings) if json else _console().print(findings_text(findings))
 
 
@@ -298,25 +302,6 @@ def _load(
     return loaded
 
 
-def _options(
-    out: Path,
-    store: str | None,
-    backend: str | None,
-    workers: int | None,
-    slots_per_gpu: int,
-    fresh_workers: bool = False,
-) -> Options:
-    from search.open_run import Options
-
-    return Options(out, store_url(out, store), _backend(backend), workers, slots_per_gpu, fresh_workers)
-
-
-def _backend(name: str | None) -> str:
-    from search.devices import choose_backend
-
-    return choose_backend(name)
-
-
 def _console() -> Console:
     from search.output import Output
 
@@ -344,7 +329,3 @@ def _where(options: Options) -> str:
     if options.store == store_url(options.out):
         return out
     return f"{out} --store {'URL' if has_password(options.store) else options.store}"
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import textwrap
@@ -89,18 +88,10 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 def print_json(*values: Mapping[str, Any]) -> None:
     """One JSON object a line on standard output; what is no finite number is null."""
-    import json
+    from search.output import json_line
 
     for value in values:
-        typer.echo(json.dumps(_finite(value)))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _finite(one) for name, one in value.items()}
-    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+        typer.echo(json_line(value))
 
 
 def show_file(path: Path, as_json: bool) -> None:

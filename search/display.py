@@ -6,8 +6,6 @@ elsewhere, or one JSON object a line.
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +18,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.output import write_nowhere
+from reports.words import counted
+from search.output import json_line, write_nowhere
 
 _REFRESHES_PER_SECOND = 8
 _QUIET_SECONDS = 30.0  # between two lines of a log while epochs are trained
@@ -132,10 +131,9 @@ class JsonLines(Silent):
         self._stream = stream
 
     def __call__(self, kind: str, **fields: Any) -> None:
-        """Write it down. A number that JSON doesn't have (NaN) is null."""
-        clean = {name: _json_value(value) for name, value in fields.items()}
+        """Write it down."""
         try:
-            print(json.dumps({"event": kind, **clean}), file=self._stream, flush=True)
+            print(json_line({"event": kind, **fields}), file=self._stream, flush=True)
         except BrokenPipeError:
             write_nowhere()
 
@@ -227,7 +225,7 @@ def _worker_row(slot: int, worker: WorkerLine) -> list[RenderableType]:
 
 def _progress(state: RunState) -> list[str]:
     trials = f"{len(state.trials)} of {state.trials_total} trials"
-    told = [trials, _epochs(state.known_epochs + state.epochs), _best(state), _left(state)]
+    told = [trials, counted(state.known_epochs + state.epochs, "epoch"), _best(state), _left(state)]
     return [text for text in told if text]
 
 
@@ -257,7 +255,7 @@ def _line(kind: str, fields: dict[str, Any], state: RunState) -> str | None:
             return _PHASES[fields["phase"]]
         case "rung":
             return (
-                f"trial {fields['trial']}: {fields['state']} after {_epochs(fields['epoch'])}, "
+                f"trial {fields['trial']}: {fields['state']} after {counted(fields['epoch'], 'epoch')}, "
                 f"{state.monitor} {fields['value']:.4f}; {_best(state)}"
             )
         case "failed":
@@ -271,15 +269,11 @@ def _line(kind: str, fields: dict[str, Any], state: RunState) -> str | None:
 
 def _study_line(fields: dict[str, Any]) -> str:
     known, total = len(fields["trials"]), fields["trials_total"]
-    there = f"{known} trial{'' if known == 1 else 's'} and {_epochs(fields['known_epochs'])}"
+    there = f"{counted(known, 'trial')} and {counted(fields['known_epochs'], 'epoch')}"
     if known == total:
-        return f"{fields['name']}: no new trials, {there} are there; {fields['where']}"
-    begin = f"{fields['name']}: up to {total} trials on {fields['where']}"
+        return f"{fields['name']}: no new trials, for there are {there}; {fields['where']}"
+    begin = f"{fields['name']}: up to {counted(total, 'trial')} on {fields['where']}"
     return f"{begin}, going on from {there}" if known else begin
-
-
-def _epochs(count: int) -> str:
-    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def duration(seconds: float) -> str:
@@ -290,9 +284,3 @@ def duration(seconds: float) -> str:
         return f"{seconds / 60:.0f} min"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min"
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

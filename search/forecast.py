@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from reports.words import counted
 from search.blobs import FolderBlobs
 from search.datasets import open_source, search_splits
-from search.devices import Slot, available_cores, find_slots, visible_gpus
+from search.devices import Slot
 from search.display import duration
 from search.errands import Crew, run_errands
 from search.errors import SearchError
@@ -83,7 +83,7 @@ def _sentences(found: dict[str, Any]) -> list[str]:
 
 
 def _times(loaded: LoadedStudy, options: Options, found: dict[str, Any]) -> dict[str, Any]:
-    slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())
+    slots = options.slots()
     seconds = _epoch_seconds(loaded, options, slots[:1])
     hours = {key: found[f"{key}_epochs"] * seconds / len(slots) / 3600 for key in ("expected", "worst")}
     return {

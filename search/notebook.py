@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
-    from search.open_run import Options
-
 
 @dataclass(frozen=True, repr=False)
 class Study:
@@ -165,11 +163,12 @@ def run(
     from rich.console import Console
 
     from search.display import make_display
+    from search.open_run import make_options
     from search.study import run_study
 
     if hypermodel is not None and space is not None:
         raise SearchError("hypermodel: takes the place of a space; leave one of both out")
-    options = _options(out, store, backend, workers, slots_per_gpu, fresh_workers)
+    options = make_options(out, store, backend, workers, slots_per_gpu, fresh_workers)
     overrides = [*changes, *of_options(trials, minutes, seed)]
     given = f"{HYPERMODEL}{_named(hypermodel)}" if hypermodel is not None else space
     loaded, notes = with_space(_loaded(study, given, overrides), options.backend)
@@ -241,24 +240,6 @@ def _own_objects(record: StudyRecord) -> dict[str, Any]:
     finally:
         sys.path.pop(0)
     return {name: one for name, one in vars(module).items() if isinstance(one, type) or inspect.isfunction(one)}
-
-
-def _options(
-    out: str | Path,
-    store: str | None,
-    backend: str | None,
-    workers: int | None,
-    slots_per_gpu: int,
-    fresh_workers: bool,
-) -> Options:
-    from search.devices import choose_backend
-    from search.open_run import Options
-
-    for name, count in (("workers", workers), ("slots_per_gpu", slots_per_gpu)):
-        if count is not None and count < 1:
-            raise SearchError(f"{name}: must be at least 1 (came {count})")
-    url = store_url(Path(out), store)
-    return Options(Path(out), url, choose_backend(backend), workers, slots_per_gpu, fresh_workers)
 
 
 @contextmanager

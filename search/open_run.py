@@ -13,6 +13,7 @@ from search.compiled import compiled_programs
 from search.devices import (
     Slot,
     available_cores,
+    choose_backend,
     find_slots,
     memory_bytes,
     visible_gpus,
@@ -25,6 +26,7 @@ from search.messages import Refused, Workload
 from search.pool import KERAS_WORKER, Died, Pool, Post, SubprocessWorker, Worker
 from search.recipe import Recipe
 from search.signals import StopRequest
+from studies.files import store_url
 from studies.plan import LoadedStudy, StudyPlan, fingerprint
 
 if TYPE_CHECKING:
@@ -63,6 +65,34 @@ class Options:
     def folder(self, name: str) -> Path:
         """Where a study keeps its files."""
         return self.out / name
+
+    def slots(self) -> list[Slot]:
+        """Where the workers train.
+
+        Raises:
+            SearchError: More workers were asked for than the GPUs have slots for.
+        """
+        return find_slots(self.workers, self.slots_per_gpu, visible_gpus(), available_cores())
+
+
+def make_options(
+    out: str | Path,
+    store: str | None,
+    backend: str | None,
+    workers: int | None,
+    slots_per_gpu: int,
+    fresh_workers: bool = False,
+) -> Options:
+    """Options as a command or a call gives them, with what it leaves out: the store in `out`, the usual backend.
+
+    Raises:
+        SearchError: Keras has no such backend, or it isn't installed; fewer than one worker.
+    """
+    for name, count in (("workers", workers), ("slots_per_gpu", slots_per_gpu)):
+        if count is not None and count < 1:
+            raise SearchError(f"{name}: must be at least 1 (came {count})")
+    url = store_url(Path(out), store)
+    return Options(Path(out), url, choose_backend(backend), workers, slots_per_gpu, fresh_workers)
 
 
 @dataclass(frozen=True)
@@ -112,7 +142,7 @@ def opened_run(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
         StudyError: The store cannot be used, or holds another study of that name.
     """
     plan, folder = loaded.plan, options.folder(loaded.plan.name)
-    slots = find_slots(options.workers, options.slots_per_gpu, visible_gpus(), available_cores())
+    slots = options.slots()
     with ExitStack() as stack:
         stack.enter_context(alone_in(folder))
         with leaving_nothing_behind(folder), _killed_if_refused(start_pool(options, slots, folder)) as pool:

@@ -1,10 +1,13 @@
-"""Standard output, whose reader may go before a search is through (`toprung run digits | head`), and its tables."""
+"""Standard output, whose reader may go before a run ends (`toprung run digits | head`), and what is put there."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -32,3 +35,16 @@ def thin_table(*columns: str, texts: Collection[str]) -> Table:
     for name in columns:
         table.add_column(name, justify="left" if name in texts else "right")
     return table
+
+
+def json_line(fields: Mapping[str, Any]) -> str:
+    """An object as JSON, in one line; a number that JSON doesn't have (NaN) is null."""
+    return json.dumps(_finite(fields))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
