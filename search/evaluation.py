@@ -44,6 +44,11 @@ class Candidate:
     best_epoch: int
     val_accuracy: float | None
 
+    @property
+    def weights(self) -> dict[str, Any]:
+        """What a `WeightsJob` has to say of them."""
+        return {"structure": self.structure, "task": self.task, "best_epoch": self.best_epoch}
+
 
 @dataclass(frozen=True)
 class TestSplit:
@@ -116,16 +121,7 @@ def opened_test_split(
 
 def score(candidates: Sequence[Candidate], test: TestSplit, n_validation: int, crew: Crew) -> list[TestScore]:
     """Score final weights on the open test split; one score a candidate, in order."""
-    jobs = [
-        EvaluateJob(
-            structure=one.structure,
-            task=one.task,
-            best_epoch=one.best_epoch,
-            x=f"{SEALED}/x.npy",
-            y=f"{SEALED}/y.npy",
-        )
-        for one in candidates
-    ]
+    jobs = [EvaluateJob(**one.weights, x=f"{SEALED}/x.npy", y=f"{SEALED}/y.npy") for one in candidates]
     errands = run_errands(crew, jobs)
     return [
         _test_score(candidate, errand.done.metrics, test.rows, n_validation)
@@ -156,13 +152,7 @@ def predictions(
 
 
 def _predicted(winner: Candidate, pool: Pool, blobs: Blobs, name: str) -> dict[str, NDArray[Any]]:
-    job = PredictJob(
-        structure=winner.structure,
-        task=winner.task,
-        best_epoch=winner.best_epoch,
-        x=f"{SEALED}/{name}.npy",
-        output=f"{SEALED}/predicted.npz",
-    )
+    job = PredictJob(**winner.weights, x=f"{SEALED}/{name}.npy", output=f"{SEALED}/predicted.npz")
     run_errands(Crew(pool), [job])
     with np.load(io.BytesIO(blobs.get(job.output)), allow_pickle=False) as file:
         return dict(file)

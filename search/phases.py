@@ -152,7 +152,7 @@ def _is_retrained(run: OpenRun, record: StudyRecord, trial: TrialRecord) -> bool
 def _retrain(run: OpenRun, trials: Sequence[TrialRecord]) -> list[Repetition]:
     """Retrain trials, and note which of them failed with every seed."""
     run.observe("phase", phase="retrain")
-    found = retrain(trials, run.plan, run.recipe, run.sizes, run.crew)
+    found = retrain(trials, run.recipe, run.sizes, run.crew)
     done, keys = {one.record.trial for one in found}, {trial.number: _retraining(run, trial) for trial in trials}
     before = _failed_retrainings(run)
     failed = before - {*keys.values()} | {key for number, key in keys.items() if number not in done}

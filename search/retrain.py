@@ -35,28 +35,21 @@ class Repetition:
         return replace(self.record, metrics=metrics, gap=score.gap, gap_se=score.gap_se)
 
 
-def retrain(
-    trials: Sequence[TrialRecord],
-    plan: StudyPlan,
-    recipe: Recipe,
-    sizes: tuple[int, int],
-    crew: Crew,
-) -> list[Repetition]:
-    """Train configurations anew with `plan.retrain.seeds` seeds each.
+def retrain(trials: Sequence[TrialRecord], recipe: Recipe, sizes: tuple[int, int], crew: Crew) -> list[Repetition]:
+    """Train configurations anew, as often and on the data that the plan's retrain section says.
 
     None of the seeds is the trial's: that one may have been lucky, for by its value it was chosen.
 
     Args:
         trials: Whose params are used.
-        plan: Its retrain section says how often and on which data.
         recipe: From a trial to a worker's task.
         sizes: Rows of the training and of the validation split.
         crew: Who trains; is told of those that fail.
     Returns:
         The repetitions that came to their end.
     """
-    repetitions = range(plan.retrain.seeds)
-    jobs = [_job(trial, plan, recipe, sizes, index) for trial in trials for index in repetitions]
+    plan = recipe.loaded.plan
+    jobs = [_job(trial, recipe, sizes, index) for trial in trials for index in range(plan.retrain.seeds)]
     done = list(zip(run_errands(crew, jobs), jobs, strict=True))
     for errand, job in done:
         if errand.failed:
@@ -96,9 +89,7 @@ def _has_weights(trial: TrialRecord, recipe: Recipe, blobs: Blobs) -> bool:
 
 def export(repetition: Repetition, pool: Pool, output: str) -> None:
     """Write a repetition's weights as a `.keras` file under the blob key `output`."""
-    one = repetition.candidate
-    job = ExportJob(structure=one.structure, task=one.task, best_epoch=one.best_epoch, output=output)
-    run_errands(Crew(pool), [job])
+    run_errands(Crew(pool), [ExportJob(**repetition.candidate.weights, output=output)])
 
 
 def chosen(repetitions: Sequence[Repetition], plan: StudyPlan) -> Repetition:
@@ -137,8 +128,8 @@ def _reductions(trial: TrialRecord, plan: StudyPlan, sizes: tuple[int, int]) -> 
     return [round(epoch * train / (train + validation)) for epoch in plan.plateau.reductions(trial.history)]
 
 
-def _job(trial: TrialRecord, plan: StudyPlan, recipe: Recipe, sizes: tuple[int, int], repetition: int) -> TrainJob:
-    task = recipe.task(trial)
+def _job(trial: TrialRecord, recipe: Recipe, sizes: tuple[int, int], repetition: int) -> TrainJob:
+    plan, task = recipe.loaded.plan, recipe.task(trial)
     seed = repeated(task.seed, task.seeds + repetition + 1)[-1]
     to_epoch = epochs_for(trial, plan.retrain, sizes)
     folder = f"retrained/{trial.number:05d}-{plan.retrain.data}-{to_epoch}-{repetition}"

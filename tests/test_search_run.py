@@ -304,7 +304,7 @@ def test_seeds_reach_the_workers_and_retraining_takes_one_at_a_time(tmp_path):
     loaded = load_study(str(make_study(tmp_path)), ["objective.seeds=3"])
     recipe = Recipe(loaded)
     trial = TrialRecord(number=4, state="complete", params={"units": 64}, epochs=9, best_epoch=5)
-    again = [_job(trial, loaded.plan, recipe, (48, 12), repetition).tasks[0] for repetition in range(3)]
+    again = [_job(trial, recipe, (48, 12), repetition).tasks[0] for repetition in range(3)]
     assert len({task.seed for task in again} - set(recipe.task(trial).each_seed)) == 3  # none that chose it
     assert {task.seeds for task in again} == {1}
 
