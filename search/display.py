@@ -163,7 +163,6 @@ class LiveDisplay(Silent):
     def __init__(self, console: Console) -> None:
         self._state = RunState()
         self._console = console
-        self._live: Live | None = None
 
     def __call__(self, kind: str, **fields: Any) -> None:
         """Take it in; failures and messages also stay above the display."""
@@ -174,13 +173,12 @@ class LiveDisplay(Silent):
 
     def showing(self) -> AbstractContextManager[Any]:
         """Draw while the context lasts."""
-        self._live = Live(
+        return Live(
             get_renderable=self._render,
             console=self._console,
             refresh_per_second=_REFRESHES_PER_SECOND,
             transient=True,
         )
-        return self._live
 
     def _render(self) -> RenderableType:
         state = self._state

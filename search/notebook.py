@@ -18,12 +18,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from search.discovery import with_space
 from search.errors import Interrupted, SearchError
-from search.signals import StopRequest
+from search.signals import StopRequest, stop_on_signals
 from spaces import Space, validate
 from spaces.parameters import Params
 from spaces.space import HYPERMODEL, is_custom
@@ -173,7 +172,7 @@ def run(
     given = f"{HYPERMODEL}{_named(hypermodel)}" if hypermodel is not None else space
     loaded, notes = with_space(_loaded(study, given, overrides), options.backend)
     display = make_display(Console(markup=False), quiet=quiet, as_json=False)
-    with _stopped_by_interrupt() as stop, display.showing():
+    with _stop_on_interrupt() as stop, display.showing():
         for note in notes:
             display("message", text=note)
         record = run_study(loaded, options, stop, display)
@@ -243,26 +242,21 @@ def _own_objects(record: StudyRecord) -> dict[str, Any]:
 
 
 @contextmanager
-def _stopped_by_interrupt() -> Iterator[StopRequest]:
+def _stop_on_interrupt() -> Iterator[StopRequest]:
     """Turn the first interrupt into a request; the second interrupts at once, and the process lives on.
 
     Raises:
         KeyboardInterrupt: The run has ended as it was asked to: no `except Exception` of a caller goes past it.
     """
-    stop = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
+
+    def interrupt(_exit_code: int) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
+        yield StopRequest()
         return
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, handle)
     try:
-        yield stop
+        with stop_on_signals([signal.SIGINT], interrupt) as stop:
+            yield stop
     except Interrupted:
         raise KeyboardInterrupt("interrupted; the same call goes on from here") from None
-    finally:
-        signal.signal(signal.SIGINT, before)

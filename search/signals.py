@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -24,20 +24,32 @@ class StopRequest(threading.Event):
     exit_code = 130
 
 
+def _end_at_once(exit_code: int) -> None:
+    """End this process; workers die with it."""
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), _SHOW_CURSOR)  # the live display has hidden it
+    os._exit(exit_code)
+
+
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn signals into a request while the context lasts."""
+def stop_on_signals(
+    signals: Collection[signal.Signals] = tuple(EXIT_CODES), again: Callable[[int], object] = _end_at_once
+) -> Iterator[StopRequest]:
+    """Turn the first signal into a request while the context lasts.
+
+    Args:
+        signals: Those that are heeded.
+        again: Called with the exit code when another one comes.
+    """
     stop = StopRequest()
 
     def handle(number: int, _: FrameType | None) -> None:
         if stop.is_set():
-            if sys.stdout.isatty():
-                os.write(sys.stdout.fileno(), _SHOW_CURSOR)  # the live display has hidden it
-            os._exit(EXIT_CODES[signal.Signals(number)])  # workers die with this process
+            again(EXIT_CODES[signal.Signals(number)])
         stop.exit_code = EXIT_CODES[signal.Signals(number)]
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in EXIT_CODES}
+    before = {number: signal.signal(number, handle) for number in signals}
     try:
         yield stop
     finally:
