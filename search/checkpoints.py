@@ -34,8 +34,8 @@ class Checkpoints:
         self._blobs = blobs
         self._folder = folder
         self._identity = identity
-        self._written: list[Progress] = []
-        self._stale: list[str] = []  # keys of what was there when a state was loaded, beside that
+        self._generations: list[Progress] = []
+        self._keys_there: set[str] = set()
 
     def save(self, progress: Progress, state: Tensors, best: Tensors | None, *, durable: bool = False) -> None:
         """Keep the state after an epoch, and the best weights if this epoch brought them."""
@@ -51,16 +51,15 @@ class Checkpoints:
             "identity": self._identity,
         }
         self._blobs.put(self._state_key(progress.epoch), *_packed(meta, state), durable=durable)
-        self._forget_old_generations(progress)
+        self._generations = [*self._generations, progress][-_GENERATIONS:]
+        self._delete_all_but_generations()
 
     def load(self) -> tuple[Progress, Tensors] | None:
         """The newest state that is whole and whose best weights are whole; None if the trial must start again."""
         for key in reversed(self._keys("epoch")):
             found = self._read_state(key)
             if found is not None:
-                self._written = [found[0]]
-                own = {key, self._best_key(found[0].best_epoch or 0)}
-                self._stale = [other for other in self._keys() if other not in own]
+                self._generations, self._keys_there = [found[0]], set(self._keys())
                 return found
         return None
 
@@ -92,18 +91,12 @@ class Checkpoints:
         history = {name: tuple(values) for name, values in meta["history"].items()}
         return Progress(meta["epoch"], history, meta["best_epoch"], meta["seconds"]), tensors
 
-    def _forget_old_generations(self, newest: Progress) -> None:
-        self._written.append(newest)
-        for old in self._written[:-_GENERATIONS]:
-            self._blobs.delete(self._state_key(old.epoch))
-            if old.best_epoch not in {kept.best_epoch for kept in self._written[-_GENERATIONS:]}:
-                self._blobs.delete(self._best_key(old.best_epoch or 0))
-        del self._written[:-_GENERATIONS]
-        if self._stale and len(self._written) == _GENERATIONS:
-            states = {self._state_key(kept.epoch) for kept in self._written}
-            for key in set(self._stale) - states - {self._best_key(kept.best_epoch or 0) for kept in self._written}:
-                self._blobs.delete(key)
-            self._stale = []
+    def _delete_all_but_generations(self) -> None:
+        kept = {self._state_key(one.epoch) for one in self._generations}
+        kept |= {self._best_key(one.best_epoch or 0) for one in self._generations}
+        for key in self._keys_there - kept:
+            self._blobs.delete(key)
+        self._keys_there = kept
 
     def _keys(self, *kinds: str) -> list[str]:
         """Those of the states and of the best weights, by epoch."""
