@@ -24,7 +24,8 @@ def subset(source: Source, classes: Sequence[int | str]) -> Source:
     refuse("data.classes", [f'{source.where} has no class "{one}"{did_you_mean(one, names)}' for one in unknown])
     places = [place for place in found if place is not None]
     if len(places) < 2 or len(set(places)) < len(places):
-        raise SearchError(f"data.classes: must name two or more different classes ({_listed(classes)} came)")
+        came = in_short([str(wanted) for wanted in classes]) or "none"
+        raise SearchError(f"data.classes: must name two or more different classes ({came} came)")
     relabel = np.full(len(source.class_names), -1, np.int32)
     relabel[places] = np.arange(len(places))
 
@@ -50,7 +51,3 @@ def _place(source: Source, wanted: int | str) -> int | None:
         return names.index(str(wanted))
     numbered = all(name.lstrip("-").isdigit() for name in names)
     return wanted if isinstance(wanted, int) and not numbered and 0 <= wanted < len(names) else None
-
-
-def _listed(classes: Sequence[int | str]) -> str:
-    return in_short([str(wanted) for wanted in classes]) or "none"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.datasets.arrays import Arrays, Source, blurred, checked, class_names_of, in_short, refuse
+from search.datasets.arrays import Source, blurred, checked, class_names_of, in_short, refuse
 from search.errors import SearchError
 from spaces.errors import did_you_mean, shown
 
@@ -57,13 +57,11 @@ def read_csv(path: Path, target: str | None) -> Source:
     def cells() -> tuple[tuple[str, ...], NDArray[Any], NDArray[Any]]:
         return _split(_table(path), target)
 
-    def read() -> Arrays:
-        _, x, labels = cells()
-        return checked(str(path), x, labels, names)
-
     columns, _, labels = cells()
     names = class_names_of(f"{path}: {target}", labels)
-    return Source(str(path), read, None, names, standardised=True, columns=columns)
+    return Source(
+        str(path), lambda: checked(str(path), *cells()[1:], names), None, names, standardised=True, columns=columns
+    )
 
 
 def _table(path: Path) -> _Table:
