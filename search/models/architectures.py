@@ -15,12 +15,10 @@ class Architecture:
     Attributes:
         family: "mlp" or "cnn".
         params: As a trial would have them.
-        about: What it is, in one line.
     """
 
     family: str
     params: Params
-    about: str
 
     def completed(self, params: Params) -> Params:
         """Params with what they leave out; a value for all layers replaces what single layers have here.
@@ -43,43 +41,25 @@ def _convolutions(filters: str, kernels: str, pools: str) -> Params:
 
 
 ARCHITECTURES = {
-    "mlp1": Architecture("mlp", {"layers": 1, "units": 32}, "one dense layer of 32"),
-    "mlp2": Architecture(
-        "mlp",
-        {"layers": 2, "units_0": 32, "units_1": 64, "bias_1": False, "activation_1": "linear"},
-        "dense layers of 32 and 64, the second without bias and activation",
-    ),
+    "mlp1": Architecture("mlp", {"layers": 1, "units": 32}),
+    "mlp2": Architecture("mlp", {"layers": 2, "units_0": 32, "units_1": 64, "bias_1": False, "activation_1": "linear"}),
     "mlp3": Architecture(
         "mlp",
         {
             **{"layers": 3, "units_0": 512, "units_1": 256, "units_2": 128},
             **{"dropout_0": 0.3, "dropout_1": 0.4, "dropout_2": 0.5},
         },
-        "dense layers of 512, 256 and 128 with dropout 0.3, 0.4 and 0.5",
     ),
-    "mlp128": Architecture("mlp", {"layers": 1, "units": 128}, "one dense layer of 128"),
-    "cnn3": Architecture(
-        "cnn",
-        {**_convolutions("16 8 16", "3 5 7", "1 2 2"), "activation_2": "linear"},
-        "convolutions of 16, 8 and 16 (3, 5 and 7 wide) without padding, the last without activation",
-    ),
-    "cnn4": Architecture(
-        "cnn",
-        _convolutions("16 8 16 16", "3 3 5 5", "1 1 2 2"),
-        "convolutions of 16, 8, 16 and 16 (3, 3, 5 and 5 wide) without padding",
-    ),
-    "cnn5": Architecture(
-        "cnn",
-        _convolutions("8 16 8 16 16 8", "3 3 3 3 3 3", "1 1 1 2 1 2"),
-        "six convolutions of 8 and 16 (3 wide) without padding",
-    ),
+    "mlp128": Architecture("mlp", {"layers": 1, "units": 128}),
+    "cnn3": Architecture("cnn", {**_convolutions("16 8 16", "3 5 7", "1 2 2"), "activation_2": "linear"}),
+    "cnn4": Architecture("cnn", _convolutions("16 8 16 16", "3 3 5 5", "1 1 2 2")),
+    "cnn5": Architecture("cnn", _convolutions("8 16 8 16 16 8", "3 3 3 3 3 3", "1 1 1 2 1 2")),
     "cnn_norm": Architecture(
         "cnn",
         {
             **{"blocks": 3, "filters_0": 32, "filters_1": 64, "filters_2": 64, "pool_2": 1},
             **{"units": 64, "batch_norm": True},
         },
-        "convolutions of 32, 64 and 64 and a dense layer of 64, all with batch normalisation",
     ),
     "cnn_norm_deep": Architecture(
         "cnn",
@@ -88,7 +68,6 @@ ARCHITECTURES = {
             **{f"pool_{index}": 1 + index % 2 for index in range(6)},
             **{"blocks": 6, "units": 128, "batch_norm": True, "dropout": 0.2, "dense_dropout": 0.5},
         },
-        "two convolutions each of 32, 64 and 128 and a dense layer of 128, with batch normalisation and dropout",
     ),
 }
 """By name; the weights follow from the images (cnn4 has 13,810 for 32 x 32 colour images and ten classes)."""
