@@ -54,7 +54,6 @@ class RunState:
     seconds_left: float | None = None
     phase: str = "starting"
     epochs: int = 0
-    finished: dict[str, int] = field(default_factory=lambda: {"complete": 0, "failed": 0})
     trials: set[int] = field(default_factory=set)
     best: tuple[int, float] | None = None
     workers: dict[int, WorkerLine] = field(default_factory=dict)
@@ -78,10 +77,6 @@ class RunState:
                 self.workers[fields["worker"]] = line
             case "epoch":
                 self._epoch(fields)
-            case "rung" if fields["state"] == "complete":
-                self.finished["complete"] += 1
-            case "failed":
-                self.finished["failed"] += 1
 
     def remaining_seconds(self) -> float | None:
         """A guess from the epochs that are left at the present rate; None before there is one."""
@@ -97,7 +92,6 @@ class RunState:
         self.seconds_left = fields["seconds_left"]
         self.trials = set(fields["trials"])
         self.best = fields["best"]
-        self.finished |= fields["finished"]
 
     def _epoch(self, fields: dict[str, Any]) -> None:
         self.first_epoch = self.first_epoch or time.monotonic()
