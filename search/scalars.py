@@ -21,7 +21,7 @@ from search.schedules import NUMBERS, Schedule, Span
 from spaces.errors import did_you_mean, shown
 from spaces.parameters import Params
 
-Kind = Literal["dropout", "penalty", "learning_rate", "momentum", "weight_decay", "share", "angle", "count"]
+Kind = Literal["dropout", "penalty", "learning_rate", "share", "angle", "count"]
 _PREFIX = "scalar_"
 _DEFAULTS: dict[str, float] = {"learning_rate": 0.001, "momentum": 0.0}
 _KINDS_OF_SCHEDULE: dict[str, Kind] = {
@@ -44,8 +44,6 @@ _LAWS: dict[Kind, _Law] = {
     "dropout": _Law("at least 0 and below 1", 0.0, 1.0),
     "penalty": _Law("at least 0 and finite", 0.0),
     "learning_rate": _Law("above 0 and finite", 0.0, low_allowed=False),
-    "momentum": _Law("at least 0 and below 1", 0.0, 1.0),
-    "weight_decay": _Law("at least 0 and finite", 0.0),
     "share": _Law("at least 0 and below 1", 0.0, 1.0),
     "angle": _Law("of degrees at least 0 and below 360", 0.0, 360.0),
     "count": _Law("at least 1 and finite", 1.0),
@@ -129,16 +127,16 @@ class Scalars:
         rate = self._number("learning_rate", "learning_rate")
         momentum = ("momentum" in self) and name in ("sgd", "rmsprop")
         if momentum and name == "sgd":
-            optimizer = VariableSGD(rate, self._number("momentum", "momentum"), nesterov=nesterov)
+            optimizer = VariableSGD(rate, self._number("momentum", "share"), nesterov=nesterov)
         elif momentum:
-            optimizer = VariableRMSprop(rate, self._number("momentum", "momentum"))
+            optimizer = VariableRMSprop(rate, self._number("momentum", "share"))
         else:
             optimizer = keras_optimizer(name)(learning_rate=rate)
         self._variables["learning_rate"] = optimizer.learning_rate
         if momentum:
             self._variables["momentum"] = optimizer.momentum_variable
         if "weight_decay" in self:  # Keras casts it where it reads it
-            optimizer.weight_decay = self._of_optimizer(optimizer, "weight_decay", "weight_decay")
+            optimizer.weight_decay = self._of_optimizer(optimizer, "weight_decay", "penalty")
         return optimizer
 
     def schedule(self, optimizer: Any, span: Span) -> None:
