@@ -16,10 +16,11 @@ from studies.records import TrialRecord
 from studies.sampler import Proposer
 from studies.stopping import Stopping
 
-_MISSES = 4  # draws of the sampler for other structures until a cohort goes without more trials
+_MISSES = 4  # draws of other structures until no more trials are looked for
 _TOGETHER_AGAIN = 1  # deaths of workers that a trial may have seen and still be trained with others
 
 Left = Callable[[int], bool]
+"""Whether a trial, by its number, is left to another worker for now."""
 
 
 class Kind(NamedTuple):
@@ -49,7 +50,7 @@ class Rule(Protocol):
         """The trials that may go on, in the order in which they should."""
 
     def take(self, number: int | None = None) -> Step | None:
-        """Let a candidate go on; without a number the first, or one of those that may when no new trial will come."""
+        """Let a candidate go on; without a number the first or, where no new trial will come, a last resort."""
 
     def out(self, number: int) -> bool:
         """Whether a trial that stands at a rung will certainly never go on."""
@@ -59,11 +60,12 @@ class Rule(Protocol):
 
 
 class Agenda:
-    """The steps of a search that no worker has yet, and the new trials that it proposes when there are none.
+    """The steps of a search that no worker has yet; it proposes new trials when there are none.
 
-    A cohort is formed of steps of one kind: trials of one structure, from one rung to the next. New trials join one
-    that the sampler wants if they are what it wants next: a few further draws are looked at, and those for other
-    structures forgotten. All follows from how the trials stand, so that an interrupted search goes on as it would.
+    A worker is given a cohort of steps of one kind: trials of one structure, from one rung to the next. When a new
+    trial is given, the sampler's next draws are looked at: those of its structure become trials of its cohort, and a
+    few of other structures may come between and are forgotten. All follows from how the trials stand, so that an
+    interrupted search goes on as it would have.
 
     Attributes:
         rule: Says which trials may go on.
@@ -84,11 +86,14 @@ class Agenda:
         self._note_the_last()
 
     def find_more(self) -> bool:
-        """See that a step waits or a new trial may come, else take the rule's last resort; False if it has none."""
-        if self._waiting or self._new or not self.rule.closing:
-            return True
-        self._waiting.extend(step for step in [self.rule.take()] if step)
-        return bool(self._waiting)
+        """See that there is a step, or may be one; where there would be none, take the rule's last resort.
+
+        Returns:
+            False if the search is through, but for what workers are busy with.
+        """
+        if not self._waiting and not self._new and self.rule.closing and (step := self.rule.take()):
+            self._waiting.append(step)
+        return bool(self._waiting or self._new or not self.rule.closing)
 
     def again(self, steps: Sequence[Step]) -> None:
         """Put back steps that a worker didn't finish; they come first."""
@@ -99,8 +104,8 @@ class Agenda:
 
         Args:
             size: Trials that it may hold.
-            left: Whether a trial, by its number, is better left to another worker for now.
-            ahead: New trials to choose among, if all that come before are left to others.
+            left: Which trials are left to other workers for now.
+            ahead: How many new trials may be created to find one that isn't.
         """
         lead = self._lead(left, ahead)
         if lead is None:
@@ -108,7 +113,7 @@ class Agenda:
         if size > 1 and lead in self._new:
             self._recruit(lead, size)
         steps = [*self._waiting]
-        if self._logbook.flights[lead.number].epochs < lead.to_epoch:  # else it had only to be written down
+        if self._logbook.flights[lead.number].epochs < lead.to_epoch:  # else it is trained, and has only to arrive
             steps += [*self.rule.candidates(), *self._new]
         kind = self._kind(lead)
         cohort = [lead, *(step for step in steps if step != lead and self._kind(step) == kind)][:size]
@@ -142,13 +147,14 @@ class Agenda:
         candidates = self.rule.candidates()
         if mine := self._mine(candidates, left):
             return mine[0]
-        while not (mine := self._mine(self._new, left)) and len(self._new) < ahead and self._propose():
-            pass
+        mine = self._mine(self._new, left)
+        while not mine and len(self._new) < ahead and self._propose():
+            mine = self._mine(self._new, left)
         if mine:
             return mine[0]
-        if not candidates and not self._new and not self.find_more():
-            return None
-        return [*candidates, *self._new, *self._waiting][0]
+        if not candidates and not self._new:
+            self.find_more()
+        return next(iter([*candidates, *self._new, *self._waiting]), None)
 
     def _mine(self, steps: Sequence[Step], left: Left) -> list[Step]:
         return [step for step in steps if not left(step.number)]
@@ -179,9 +185,10 @@ class Agenda:
         return False
 
     def _recruit(self, lead: Step, size: int) -> None:
-        """Create trials to go with a new one, as long as the sampler soon wants its structure again.
+        """Create trials to go with a new one, as long as the sampler's next draws are of its structure.
 
-        Those that were created before an interruption come out once more, and are not created again.
+        Some may have been created already, before an interruption. The draws are repeated from the first, so that
+        they come out as they would have, and those trials are left out.
         """
         kind, misses = self._kind(lead), 0
         created = [step.number for step in self._new if step != lead and self._kind(step) == kind]

@@ -36,14 +36,7 @@ _PAUSE_SECONDS = 5.0  # beyond the epoch under way, until a worker that doesn't 
 class Supervisor:
     """Runs one search until its limits are reached or `stop` is set."""
 
-    def __init__(
-        self,
-        logbook: Logbook,
-        recipe: Recipe,
-        pool: Pool,
-        stop: StopRequest,
-        observe: Observe,
-    ) -> None:
+    def __init__(self, logbook: Logbook, recipe: Recipe, pool: Pool, stop: StopRequest, observe: Observe) -> None:
         self._logbook = logbook
         self._plan = recipe.loaded.plan
         self._recipe = recipe
