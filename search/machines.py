@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.messages import Task
-from search.models import TRAINING, initialise, is_width
-from search.programs import COHORT, Cohort, InTurn, Kin, Program, Tensors, faster_together, write
+from search.models import TRAINING, is_width
+from search.models.weights import initialise
+from search.programs import COHORT, Alone, Cohort, InTurn, Kin, Program, Tensors, faster_together, write
 from search.recording import Recorder
 from search.scalars import Scalars, is_scalar
 
@@ -29,11 +30,11 @@ _OF_VALIDATION = {"jit_compile", "label_smoothing", "loss", "precision"}  # of t
 
 @dataclass(frozen=True)
 class Kinship:
-    """What is equal for models that differ in nothing but their widths, as far as it matters.
+    """Which models can share traces: those with equal keys, which differ in widths and variable numbers alone.
 
     Attributes:
-        training: To an epoch of training.
-        validation: To a validation: optimizers may differ.
+        training: Key of the trace of a training epoch.
+        validation: Key of the trace of a validation, in which the optimizer has no part.
     """
 
     training: str
@@ -41,7 +42,7 @@ class Kinship:
 
     @classmethod
     def of(cls, params: dict[str, Any], scalars: Scalars) -> Kinship:
-        """Of the model for some params, whose numbers are variables; those don't count, nor do widths."""
+        """The keys of the model for some params; `scalars` tells which of them are variables of it."""
         varies = {name for name, value in params.items() if name in scalars.names or is_width(name, value)}
         counts = {name: None if name in varies else value for name, value in params.items()}
         judged = {name: value for name, value in counts.items() if name not in TRAINING - _OF_VALIDATION}
@@ -57,7 +58,7 @@ class Machine:
     program: Program
     labels: Callable[[NDArray[np.int32]], NDArray[Any]] = np.asarray  # class numbers as the loss takes them
     own_fit: OwnFit | None = None
-    kinship: Kinship | None = None  # where it is known
+    kinship: Kinship | None = None  # None for models that share no traces
 
     def prepare(self, params: dict[str, Any], seed: int) -> None:
         """Make it a new trial's: its scalar parameters, initial weights from its seed, a fresh optimizer."""
@@ -98,7 +99,7 @@ class Machine:
         """
         places = sum(task.seeds for task in tasks)
         if recorder:
-            return InTurn(recorder, [*self.state, *self.generators]) if places > 1 else recorder.cohort()
+            return InTurn(recorder, [*self.state, *self.generators]) if places > 1 else Alone(recorder)
         if len(tasks) == 1 < places and (faster_together() == 1 or places > min(most, self.program.capacity)):
             return InTurn(self.program, [*self.state, *self.generators])
         return self.program.cohort()
@@ -121,7 +122,7 @@ class Machines(OrderedDict[str, Machine]):
         return self[structure]
 
     def kin(self, params: dict[str, Any]) -> Kin:
-        """The programs that may share their traces with that of some params, which isn't made yet."""
+        """The programs whose traces a new model, of some params, can use."""
         training = validation = None
         for machine in self.values():
             if machine.kinship is not None:

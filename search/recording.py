@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from search.blobs import Blobs
 from search.metrics import probabilities
-from search.programs import Alone, DeviceArrays, Program, make_probe, read, write
+from search.programs import DeviceArrays, Program, make_probe, read, write
 from studies.steps import COLUMNS, FILE
 
 Row = dict[str, float]
 
 
 class Recorder:
-    """A program that also keeps what it saw of its last epoch.
+    """The epochs of a program, which also keeps what it saw of the last one of every seed.
 
     Args:
         program: Trains.
@@ -35,8 +35,6 @@ class Recorder:
         steps: Batches an epoch.
         class_weights: See `build_program`.
     """
-
-    capacity = 1
 
     def __init__(
         self,
@@ -69,16 +67,8 @@ class Recorder:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *kept, *seen])
         blobs.put(key, file.getvalue().encode())
 
-    def to_device(self, x: NDArray[Any], y: NDArray[np.int32]) -> DeviceArrays:
-        """See `Program`."""
-        return self._program.to_device(x, y)
-
-    def cohort(self) -> Alone:
-        """A cohort of one trial."""
-        return Alone(self)
-
     def validate(self, data: DeviceArrays) -> dict[str, float]:
-        """See `Program`."""
+        """See `Epochs`."""
         return self._program.validate(data)
 
     def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
@@ -90,12 +80,6 @@ class Recorder:
         def look(x: Any, y: Any) -> None:
             rows.append({"step": self._done + looks[len(rows)], **self._seen(x, y)})
 
-        return self._program.train_and_look(data, order, looks, look)
-
-    def train_and_look(
-        self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Callable[[Any, Any], None]
-    ) -> dict[str, float]:
-        """See `Program`."""
         return self._program.train_and_look(data, order, looks, look)
 
     def _seen(self, x: Any, y: Any) -> Row:

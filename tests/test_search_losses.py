@@ -7,8 +7,9 @@ from sklearn.metrics import f1_score
 
 from search.losses import make_loss
 from search.metrics import WeightedF1, probabilities
-from search.models import build, initialise
+from search.models import build
 from search.models.purpose import Purpose
+from search.models.weights import initialise
 from search.programs import build_program
 from search.scalars import Scalars, is_scalar, make_optimizer
 

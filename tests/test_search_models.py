@@ -9,9 +9,10 @@ import pytest
 
 from search.errors import SearchError
 from search.metrics import WeightedF1
-from search.models import FAMILIES, TRAINING, build, check, export, initialise
+from search.models import FAMILIES, TRAINING, build, check, export
 from search.models.drawing import draw
 from search.models.purpose import Purpose
+from search.models.weights import initialise
 from search.scalars import Scalars, is_scalar, make_optimizer
 from studies.plan import Training
 

@@ -6,9 +6,10 @@ import pytest
 
 from search.errors import SearchError
 from search.losses import make_loss
-from search.models import build, export, initialise
+from search.models import build, export
 from search.models.augmentation import Augmentation, resampled
 from search.models.purpose import Purpose
+from search.models.weights import initialise
 from search.programs import build_program
 from search.scalars import Scalars, make_optimizer
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from reports.diagnosis.pictures import convolved as convolved_as_reported
-from search.models import build, initialise
+from search.models import build
 from search.models.purpose import Purpose
+from search.models.weights import initialise
 from search.programs import build_program
 from search.scalars import Scalars, make_optimizer
 

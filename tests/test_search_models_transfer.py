@@ -12,9 +12,10 @@ import pytest
 
 from search.errors import SearchError
 from search.losses import make_loss
-from search.models import build, export, initialise
+from search.models import build, export
 from search.models.pretrained import BACKBONES, locate
 from search.models.purpose import Purpose
+from search.models.weights import initialise
 from search.programs import build_program
 from search.scalars import Scalars, make_optimizer
 

@@ -9,7 +9,7 @@ from trainers import COMPILED, PARAMS, ROWS, assert_equal, make_blobs, make_trai
 
 from search.errors import Unusable
 from search.messages import Task, TrainJob, TrialFailed
-from search.models import initialise
+from search.models.weights import initialise
 from search.programs import fit, read
 
 pytestmark = [pytest.mark.backend, COMPILED]

@@ -6,8 +6,9 @@ import pytest
 from trainers import COMPILED
 
 from search.errors import SearchError
-from search.models import build, initialise
+from search.models import build
 from search.models.purpose import Purpose
+from search.models.weights import initialise
 from search.optimizers import OPTIMIZERS, VariableRMSprop, VariableSGD, keras_optimizer
 from search.scalars import Scalars, VariableDropout, VariablePenalty, is_scalar, make_optimizer
 

@@ -14,7 +14,8 @@ from search.blobs import FolderBlobs
 from search.checkpoints import Checkpoints
 from search.errors import SearchError
 from search.messages import EvaluateJob, ExportJob, Task, TrainJob, TrialFailed
-from search.models import initialise, keras_file
+from search.models import keras_file
+from search.models.weights import initialise
 from search.programs.fit import FitProgram
 from studies.patience import EarlyStopping, Plateau
 

@@ -3,7 +3,6 @@
 Example:
     check("mlp", space.parameters)
     model = build("mlp", {"units": 64}, Purpose((8, 8), "uint8", 10, 1 / 16), Scalars.plain({"units": 64}))
-    initialise(model, seed=0)
 """
 
 from __future__ import annotations
@@ -133,7 +132,7 @@ def build(name: str, params: Params, purpose: Purpose, scalars: Scalars, *, seed
         params: Values drawn from the space; what a family does not find it takes a default for.
         purpose: What it takes and tells apart.
         scalars: Numbers written into the model, or variables of it.
-        seed: Of the initial weights; None leaves them to `initialise`.
+        seed: Of the initial weights; None leaves them to `search.models.weights.initialise`.
     Raises:
         SearchError: A value that the family cannot use, rows that it cannot take, or a function that cannot be
             imported or gives no model.
@@ -151,18 +150,10 @@ def build(name: str, params: Params, purpose: Purpose, scalars: Scalars, *, seed
         return build_custom(name, params, purpose)
     model = _built(name, params, purpose, scalars)
     if seed is not None:
+        from search.models.weights import initialise
+
         initialise(model, seed)
     return model
-
-
-def initialise(model: Any, seed: int) -> None:
-    """Give a built model the initial weights that follow from a seed, and its optimizer a fresh state.
-
-    The same seed gives a plain and a variable model equal weights. Scalar parameters stay as they are.
-    """
-    from search.models.weights import initialise as from_seed
-
-    from_seed(model, seed)
 
 
 def export(name: str, params: Params, purpose: Purpose, trained: Any) -> Any:

@@ -57,7 +57,17 @@ class Cohort(Protocol):
         """The values of variables of the model, for each trial."""
 
 
-class Program(Protocol):
+class Epochs(Protocol):
+    """Trains and validates the trial that lives in a model's variables."""
+
+    def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
+        """Train the model one epoch over the rows in `order`, batch by batch; the epoch's metrics."""
+
+    def validate(self, data: DeviceArrays) -> dict[str, float]:
+        """The model's metrics on all rows of `data`; it stays as it is."""
+
+
+class Program(Epochs, Protocol):
     """A compiled model's epochs.
 
     Attributes:
@@ -69,9 +79,6 @@ class Program(Protocol):
     def to_device(self, x: NDArray[Any], y: NDArray[np.int32]) -> DeviceArrays:
         """Put a split where the device can read it."""
 
-    def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
-        """Train the model one epoch over the rows in `order`, batch by batch; the epoch's metrics."""
-
     def train_and_look(
         self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
     ) -> dict[str, float]:
@@ -80,9 +87,6 @@ class Program(Protocol):
         The model's variables are up to date then, and must be left as they are.
         """
 
-    def validate(self, data: DeviceArrays) -> dict[str, float]:
-        """The model's metrics on all rows of `data`; it stays as it is."""
-
     def cohort(self) -> Cohort:
         """A cohort without trials. There is one at a time: its trials may live in the model's variables."""
 
@@ -90,7 +94,7 @@ class Program(Protocol):
 class Alone:
     """A cohort of one trial, which lives in the model's variables."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Epochs) -> None:
         self._program = program
 
     def enter(self) -> None:
@@ -122,7 +126,7 @@ class InTurn:
         variables: What each trial has for itself.
     """
 
-    def __init__(self, program: Program, variables: Sequence[Any]) -> None:
+    def __init__(self, program: Epochs, variables: Sequence[Any]) -> None:
         self._program = program
         self._variables = variables
         self._places = {id(variable): place for place, variable in enumerate(variables)}
@@ -161,14 +165,14 @@ class InTurn:
 
 @dataclass(frozen=True)
 class Kin:
-    """Programs of models like a new one but for the widths of their layers; TensorFlow then needs no new traces.
+    """Programs whose traces a new model can use under TensorFlow, for it differs in the widths of its layers alone.
 
-    Such models are made of the same variables: when one is used, what another held is lost.
+    Models that share a trace share its variables: when one is used, what another held is lost.
 
     Attributes:
-        training: Of a model that differs in nothing else, nor in an option of `build_program`.
-        validation: Of one that may have another optimizer and another size of batch.
-        made: What the backend notes while the new model is made.
+        training: A program that fits in everything but widths; None if there is none.
+        validation: One whose optimizer and size of batch may differ as well.
+        made: The variables that the new model asks for, noted by the backend while it is made.
     """
 
     training: Program | None = None
@@ -177,7 +181,7 @@ class Kin:
 
 
 def making(kin: Kin) -> AbstractContextManager[None]:
-    """Within it a model that has kin is made, and its program."""
+    """The context in which a model that has kin is made, and its program."""
     return _backend().making(kin)
 
 
