@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from search.errors import SearchError
+from search.machines import Machine
 from search.messages import Workload
 from search.metrics import metrics_for
 from search.models.fitness import NOT_FOR_OWN_FIT
@@ -14,6 +15,7 @@ from search.models.purpose import Purpose
 from search.own_fit import OwnFit
 from search.programs import Program
 from search.programs.fit import FitProgram
+from search.scalars import Scalars
 from spaces.parameters import Params
 
 MakeProgram = Callable[[Any, dict[str, Any]], Program]
@@ -33,9 +35,7 @@ class Hypermodels:
         self._built: list[Built] = []
         self._told: set[str] = set()
 
-    def build(
-        self, params: Params, purpose: Purpose, make_program: MakeProgram
-    ) -> tuple[Built, Program, OwnFit | None]:
+    def machine(self, params: Params, purpose: Purpose, make_program: MakeProgram) -> Machine:
         """A trial's model, compiled as the hypermodel compiles it, and what trains it: its own `fit` if it has one.
 
         Args:
@@ -50,10 +50,10 @@ class Hypermodels:
         if built.fits_itself:
             metrics = metrics_for(workload.monitor, workload.classes)
             own = OwnFit(built, workload.scale, workload.offset, metrics, int(params["batch_size"]))
-            return built, own, own
-        if built.model.run_eagerly:
-            return built, FitProgram(built.model, int(params["batch_size"])), None
-        return built, make_program(built.model, params), None
+            return Machine(built.model, Scalars.plain({}), own, built.labels, own)
+        eager = built.model.run_eagerly
+        program = FitProgram(built.model, int(params["batch_size"])) if eager else make_program(built.model, params)
+        return Machine(built.model, Scalars.plain({}), program, built.labels)
 
     def news(self) -> str:
         """What a user should know and has not been told: parameters that only took their defaults."""

@@ -142,10 +142,10 @@ class KerasTrainer:
         return JobDone()
 
     def _train_tasks(self, job: TrainJob, tasks: Sequence[Task], report: Report, paused: Callable[[], bool]) -> None:
-        """Train a cohort; after an error each of its trials by itself, from its checkpoint: one may be at fault.
+        """Train a cohort. After an error its trials go on from their checkpoints, each by itself: one may be at fault.
 
-        Where memory is what was wanting, a fourth of the cohort at a time, and none that is larger from then on; the
-        seeds of a trial take turns where they must. Trials that have failed by then are out.
+        If the device's memory ran out, they go on in cohorts of a fourth of the size, the largest from then on; the
+        seeds of one trial may have to take turns. Trials that have failed are left out.
         """
         failed: set[int] = set()
 
@@ -156,6 +156,7 @@ class KerasTrainer:
 
         try:
             self._train_cohort(self._machine(job.structure, tasks[0]), job, tasks, told, paused)
+            return
         except Exception as problem:
             if ends_search(problem):
                 raise
@@ -166,14 +167,12 @@ class KerasTrainer:
                 for task in tasks:
                     report(failure(task, problem))
                 return
-        else:
-            return
-        # not in the handler, where the error still holds what the cohort had on the device
+        # not in the handler: while an error is handled it keeps alive what the cohort had on the device
         for begin in range(0, len(tasks), size):
             self._train_tasks(job, tasks[begin : begin + size], report, paused)
 
     def _next_size(self, tasks: Sequence[Task], problem: Exception) -> int:
-        """How many of the trials to try together after an error; 0 if a trial by itself has failed."""
+        """How many of the trials to train together after an error; 0 if there is only one, which has failed then."""
         together = sum(task.seeds for task in tasks)
         if is_out_of_memory(problem) and 1 < together <= self._most:
             self._most = max(1, together // 4)
@@ -324,8 +323,7 @@ class KerasTrainer:
         params = task.params
         keras.config.set_dtype_policy(params["precision"])
         if self._hypermodels is not None:
-            built, program, own_fit = self._hypermodels.build(params, self._purpose, self._program)
-            return Machine(built.model, Scalars.plain({}), program, built.labels, own_fit)
+            return self._hypermodels.machine(params, self._purpose, self._program)
         scalars, kin = Scalars.variable(params), self._machines.kin(params)
         with making(kin):
             model = build(self._workload.model, params, self._purpose, scalars, seed=None)
