@@ -16,6 +16,6 @@ def ends_search(problem: Exception) -> bool:
 
 
 def failure(task: Task, problem: Exception) -> TrialFailed:
-    """What is told of a trial whose error is its own; while it is handled."""
+    """The news of a trial that failed by an error of its own; call it while the error is being handled."""
     reason = first_words(problem) if isinstance(problem, SearchError) else in_a_line(problem)
     return TrialFailed(trial=task.trial, reason=reason, details=traceback.format_exc())

@@ -44,10 +44,11 @@ class Flight:
         return self._early_stopping is not None and self._early_stopping.stopped(self._progress.history) is not None
 
     def epoch_done(self, event: EpochDone) -> bool:
-        """Take an epoch in; False if it was known (a worker died and its successor repeated it).
+        """Take an epoch in; False if it is known with these metrics, or is not the next one.
 
-        A worker that lacks the checkpoint trains known epochs anew. Where its numbers are others (another device, a
-        `fit` that draws its own), they take the place of those that were known: its weights come from them.
+        A worker that lacks the checkpoint of the one before trains known epochs anew. Where its metrics differ from
+        the known ones (another device, a `fit` with random numbers of its own), they take their place: the weights
+        are now those of this training.
         """
         known = event.epoch <= self.epochs
         if event.epoch > self.epochs + 1 or (known and self._progress.at(event.epoch) == event.metrics):
@@ -62,9 +63,10 @@ class Flight:
         return True
 
     def rung_reached(self, state: TrialState, rung: int) -> None:
-        """Note the best value so far as the one it is compared by at a rung: where it stands, unless it stopped early.
+        """Note its best value so far as the one by which it is compared with others at a rung.
 
-        One that stopped early would train on without a better value: it arrives at its rung with the epochs it has.
+        A trial that early stopping has ended comes to the rung it was on its way to with fewer epochs: with more, its
+        best value would be the same.
         """
         value = self.record.value
         rungs = {**self.record.rungs, rung: math.nan if value is None else value}

@@ -97,7 +97,20 @@ def make_options(
 
 @dataclass(frozen=True)
 class OpenRun:
-    """What the phases of a run share."""
+    """What the phases of a run share.
+
+    Attributes:
+        loaded: The study's plan and space, and where its file lies.
+        options: Where and with what it runs.
+        source: Its data, the test split included.
+        splits: What the search may see of it.
+        study: Its place in the store.
+        pool: Its workers.
+        blobs: Its folder.
+        where: The workers in words.
+        stop: Set when the user asks to end.
+        observe: Told of the progress.
+    """
 
     loaded: LoadedStudy
     options: Options

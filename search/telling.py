@@ -22,4 +22,4 @@ Observe = Callable[..., None]
 
 
 def to_nobody(kind: str, **fields: object) -> None:
-    """For what takes a moment."""
+    """Tells nobody, for jobs that take a moment."""

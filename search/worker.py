@@ -97,7 +97,7 @@ def serve(make_trainer: Callable[[Workload], tuple[Trainer, Ready]]) -> None:
         make_trainer: Called once, with the first message.
     """
     _die_with_parent()
-    _die_first_of_hunger()
+    _die_first_for_want_of_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = _private_stdout()
     orders = Orders(_private_stdin())
@@ -162,7 +162,7 @@ def _die_with_parent() -> None:
             sys.exit(1)
 
 
-def _die_first_of_hunger() -> None:
+def _die_first_for_want_of_memory() -> None:
     """Have Linux kill this process before the supervisor when memory runs out: it costs an epoch, not a run."""
     with suppress(OSError):  # not Linux, or not allowed
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
