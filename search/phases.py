@@ -144,7 +144,8 @@ def _to_retrain(run: OpenRun, record: StudyRecord, trials: Sequence[TrialRecord]
 
 def _is_retrained(run: OpenRun, record: StudyRecord, trial: TrialRecord) -> bool:
     """Whether a trial was retrained as the plan says, with as many seeds, some of which may have failed."""
-    plan, lengths = run.plan.retrain, (0, epochs_for(trial, run.plan.retrain, run.sizes))  # 0: it was not noted once
+    plan = run.plan.retrain
+    lengths = 0, epochs_for(trial, plan, run.sizes)  # 0 is what the first release noted
     done = [r for r in record.retrained if (r.trial, r.data) == (trial.number, plan.data) and r.to_epoch in lengths]
     return max([len(done), *(r.asked for r in done)]) >= plan.seeds
 
