@@ -20,6 +20,7 @@ from search.retrain import Repetition, chosen, epochs_for, export, restore, retr
 from search.supervisor import Supervisor
 from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT, trial_folder
 from studies.history import RETRAINED, test_attribute
+from studies.plan import StudyPlan
 from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord
 from studies.versions import versions
 
