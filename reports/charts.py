@@ -25,7 +25,7 @@ from reports.canvas import (
     split_curves,
     whole_numbers,
 )
-from reports.leaderboard import is_ranked, mean, metric_names, ranked, retrained_groups
+from reports.leaderboard import is_ranked, mean, other_metric, ranked, retrained_groups
 from reports.rungs import RungCount, rung_counts
 from reports.words import GAP_METRIC, counted, listed, shown, signed, spoken
 from studies.records import StudyRecord, TrialRecord, sign_of
@@ -59,12 +59,11 @@ def learning_curves(study: StudyRecord, top: int = len(COLOURS)) -> Chart | None
         axes.plot(*_curve(study, trial), color=GREY, alpha=0.3, linewidth=0.7)
     for place in reversed(range(len(best))):
         _draw_curve(axes, study, best[place], place)
-    metric, _ = metric_names(study)
-    scale(axes, metric, _worth_seeing(study, best, others), maximize=study.direction == "maximize")
+    scale(axes, study.metric, _worth_seeing(study, best, others), maximize=study.direction == "maximize")
     by_epoch(axes)
     legend(axes, range(len(best))[::-1])
-    values = ", ".join(f"trial {trial.number} {shown(metric, trial.value)}" for trial in best)
-    text = f"Validation {spoken(metric)} by epoch, a dot at the best epoch. Best values: {values}."
+    values = ", ".join(f"trial {trial.number} {shown(study.metric, trial.value)}" for trial in best)
+    text = f"Validation {spoken(study.metric)} by epoch, a dot at the best epoch. Best values: {values}."
     grey = f" {counted(len(others), 'other trial')} in grey." if others else ""
     return Chart("Learning curves", figure, text + grey)
 
@@ -77,7 +76,7 @@ def _worth_seeing(study: StudyRecord, best: Sequence[TrialRecord], others: Seque
 
 def trial_curves(study: StudyRecord, trial: TrialRecord) -> Chart | None:
     """The study's metric and the other one by epoch, in training and validation; None without a history."""
-    metrics = [name for name in metric_names(study) if trial.history.get(f"val_{name}")]
+    metrics = [name for name in (study.metric, other_metric(study)) if trial.history.get(f"val_{name}")]
     if not metrics:
         return None
     figure, plots = panels(len(metrics))
@@ -136,10 +135,9 @@ def progress(study: StudyRecord) -> Chart | None:
     if steps:
         x, y = zip(*steps, (points[-1][0][0], steps[-1][1]), strict=True)
         axes.step(x, y, where="post", color=COLOURS[1], label="best complete so far")
-    metric, _ = metric_names(study)
     maximize = study.direction == "maximize"
     values = sorted((value for (_, value), _ in points), reverse=maximize)
-    scale(axes, metric, in_sight(values), maximize=maximize)
+    scale(axes, study.metric, in_sight(values), maximize=maximize)
     _tell_of_worse(axes, values, maximize=maximize)
     axes.set_xlabel("epochs of all trials begun by then")
     whole_numbers(axes.xaxis)
@@ -257,7 +255,7 @@ def _best_so_far(study: StudyRecord, points: Sequence[tuple[Point, TrialRecord]]
 
 
 def _progress_words(study: StudyRecord, points: Sequence[tuple[Point, TrialRecord]], steps: Sequence[Point]) -> str:
-    metric, _ = metric_names(study)
+    metric = study.metric
     text = f"Validation {spoken(metric)} of {counted(len(points), 'trial')} by the epochs of all trials begun by then."
     if not steps:
         return f"{text} No trial is complete."

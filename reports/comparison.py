@@ -22,7 +22,7 @@ from reports.canvas import (
     scale,
     short_label,
 )
-from reports.leaderboard import metric_names, usable
+from reports.leaderboard import usable
 from reports.sections import Table
 from reports.words import SPLITS, is_share, listed, printable, scalar, shown, spoken
 from spaces.parameters import Scalar
@@ -53,7 +53,7 @@ def side_by_side(study: StudyRecord) -> list[TrialRecord]:
 
 def every_curve(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None:
     """Training and validation by epoch, every trial in a look of its own; None where no history was kept."""
-    metric, _ = metric_names(study)
+    metric = study.metric
     every = (f"train_{metric}", f"val_{metric}")
     names = [name for name in every if any(trial.history.get(name) for trial in trials)]
     if not names:
@@ -75,7 +75,7 @@ def every_curve(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | No
 
 def test_bars(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None:
     """Test scores as bars, in the order of validation, whose scores are marked; None where nothing was tested."""
-    metric, _ = metric_names(study)
+    metric = study.metric
     tested = [(trial, trial.test.metrics.get(f"test_{metric}")) for trial in trials if trial.test]
     rows = [(trial, score) for trial, score in tested if score is not None and math.isfinite(score)]
     if not rows:
@@ -106,7 +106,7 @@ test_bars.__test__ = False  # type: ignore[attr-defined]  # its name begins with
 
 def against_training(study: StudyRecord, trials: Sequence[TrialRecord]) -> Chart | None:
     """Validation and test against training, at each trial's best epoch; None where training was not measured."""
-    metric, _ = metric_names(study)
+    metric = study.metric
     trained = [trial for trial in trials if trial.metrics.get(f"train_{metric}") is not None]
     if len(trained) < 2:
         return None

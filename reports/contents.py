@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reports.canvas import Chart
 from reports.charts import gaps, learning_curves, progress, rungs
 from reports.comparison import comparison, shared
-from reports.leaderboard import leaderboard, metric_names
+from reports.leaderboard import leaderboard
 from reports.parameters import parameter_section
 from reports.reproduction import Reproduction, reproduction
 from reports.rungs import RungCount, rung_counts
@@ -124,11 +124,10 @@ def _rung_table(study: StudyRecord) -> Table | None:
     counts = rung_counts(study)
     if not counts:
         return None
-    metric, _ = metric_names(study)
     header = ("bracket", "rung, in epochs", "trials that reached it", "of these went on", "epochs spent")
-    rows = tuple(_rung_cells(metric, count) for count in counts)
+    rows = tuple(_rung_cells(study.metric, count) for count in counts)
     note = "Epochs spent: those after the rung below, also by trials that did not reach this one."
-    return Table("Rungs", (*header, f"best {spoken(metric)} there"), rows, names=0, note=note)
+    return Table("Rungs", (*header, f"best {spoken(study.metric)} there"), rows, names=0, note=note)
 
 
 def _rung_cells(metric: str, count: RungCount) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.canvas import COLOURS
 from reports.charts import gap_rows
-from reports.leaderboard import metric_names, usable
+from reports.leaderboard import usable
 from reports.rungs import RungCount, rung_counts
 from reports.words import GAP_METRIC, is_share, spoken
 from studies.records import StudyRecord, TrialRecord
@@ -48,10 +48,9 @@ def _bars(counts: Sequence[RungCount]) -> dict[str, Any]:
 
 
 def _curves(study: StudyRecord) -> dict[str, Any]:
-    metric, _ = metric_names(study)
     best = [trial for trial in usable(study) if trial.history.get(study.monitor)][: len(COLOURS)]
-    layout = _layout("Learning curves of the best trials", "epoch", f"validation {spoken(metric)}")
-    layout["yaxis"] |= {"tickformat": ".1%"} if is_share(metric) else {}
+    layout = _layout("Learning curves of the best trials", "epoch", f"validation {spoken(study.metric)}")
+    layout["yaxis"] |= {"tickformat": ".1%"} if is_share(study.metric) else {}
     return {"data": [_curve(study, trial, place) for place, trial in enumerate(best)], "layout": layout}
 
 

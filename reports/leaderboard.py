@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from reports.errors import ReportError
 from reports.gaps import without_dust
-from reports.words import metric_of
 from spaces.parameters import Scalar
 from spaces.relations import base_name
 from studies.records import Direction, RetrainRecord, StudyRecord, TrialRecord, sign_of
@@ -97,10 +96,9 @@ def seeds_of(study: StudyRecord) -> int:
     return int(study.section("objective").get("seeds", 1))
 
 
-def metric_names(study: StudyRecord) -> tuple[str, str]:
-    """The metric the study is about, and the other one its leaderboard shows."""
-    metric = metric_of(study.monitor)
-    return metric, "accuracy" if metric == "loss" else "loss"
+def other_metric(study: StudyRecord) -> str:
+    """What the leaderboard shows beside the study's own metric."""
+    return "accuracy" if study.metric == "loss" else "loss"
 
 
 def _standing(trial: TrialRecord, direction: Direction) -> tuple[int, int, float, int]:
@@ -165,7 +163,7 @@ def _framed(study: StudyRecord, rows: Sequence[Row], types: Mapping[str, str]) -
 
 
 def _columns(study: StudyRecord) -> dict[str, str]:
-    metric, other = metric_names(study)
+    metric, other = study.metric, other_metric(study)
     whole = ["rank", "trial", "epochs", "best_epoch", "val_rank", "test_rank", "parameters"]
     names = ["rank", "trial", "state", "epochs", "best_epoch"]
     spread = ["val_spread"] if seeds_of(study) > 1 else []
@@ -219,16 +217,15 @@ def _cells(kind: str, values: list[Any]) -> pd.Categorical | pd.Series[Any]:
 
 
 def _trial_row(study: StudyRecord, trial: TrialRecord, place: int) -> Row:
-    metric, _ = metric_names(study)
     tested = trial.test.metrics if trial.test else {}
-    value = trial.value if trial.value is not None else trial.metrics.get(f"val_{metric}")
+    value = trial.value if trial.value is not None else trial.metrics.get(f"val_{study.metric}")
     return {
         "rank": place if is_ranked(trial) else None,
         "trial": trial.number,
         "state": trial.state,
         "epochs": trial.epochs,
         "best_epoch": trial.best_epoch,
-        **_metric_cells(study, {**trial.metrics, **tested, f"val_{metric}": value}),
+        **_metric_cells(study, {**trial.metrics, **tested, f"val_{study.metric}": value}),
         "val_spread": trial.metrics.get(f"{study.monitor}_spread"),
         "gap": trial.test.gap if trial.test else None,
         "gap_se": trial.test.gap_se if trial.test else None,
@@ -268,7 +265,7 @@ def _spread(values: Iterable[float | None]) -> float | None:
 
 
 def _metric_cells(study: StudyRecord, metrics: Mapping[str, float | None]) -> Row:
-    metric, other = metric_names(study)
+    metric, other = study.metric, other_metric(study)
     names = [f"{split}_{metric}" for split in ("train", "val", "test")] + [f"val_{other}", f"test_{other}"]
     cells: Row = {name: metrics.get(name) for name in names}
     train, validation = cells[f"train_{metric}"], cells[f"val_{metric}"]
@@ -282,11 +279,10 @@ def _param_cells(trial: TrialRecord) -> Row:
 
 
 def _add_places(table: pd.DataFrame, study: StudyRecord) -> None:
-    metric, _ = metric_names(study)
     ascending = study.direction == "minimize"
     full = table["state"].isin(["complete", "retrained"])
     for split in ("val", "test"):
-        values = table[f"{split}_{metric}"]
+        values = table[f"{split}_{study.metric}"]
         places = values.where(full & values.abs().lt(math.inf)).rank(method="min", ascending=ascending)
         table[f"{split}_rank"] = places.astype("Int64")
 
@@ -316,7 +312,6 @@ def _sorted(table: pd.DataFrame, study: StudyRecord, sort: str) -> pd.DataFrame:
 
 
 def _is_greatest_first(study: StudyRecord, column: str) -> bool:
-    metric, _ = metric_names(study)
-    if column in [f"{split}_{metric}" for split in ("train", "val", "test")]:
+    if column in [f"{split}_{study.metric}" for split in ("train", "val", "test")]:
         return study.direction == "maximize"
     return column in ("val_accuracy", "test_accuracy")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports.columns import readable
-from reports.leaderboard import leaderboard, metric_names, retrained_groups, usable
+from reports.leaderboard import leaderboard, retrained_groups, usable
 from reports.markdown import bullets, table
 from reports.summary import STANDINGS, summary
 from reports.words import GAP_METRIC, counted, listed, scalar, shown, signed, spoken
@@ -83,7 +83,7 @@ def _data(study: StudyRecord) -> str:
 
 
 def _about(study: StudyRecord, trial: TrialRecord, place: int) -> Iterator[str]:
-    metric, _ = metric_names(study)
+    metric = study.metric
     of = f"{place} of {len(study.trials)}"
     at = "" if trial.best_epoch is None else f" at epoch {trial.best_epoch}"
     yield f"Place {of}: {shown(metric, trial.value)} validation {spoken(metric)}{at}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reports.canvas import COLOURS, DASHES, GREY, Chart, beyond, canvas, in_sight, percent, scale, short_label
-from reports.leaderboard import metric_names, usable
+from reports.leaderboard import usable
 from reports.sections import Section
 from reports.words import counted, listed, printable, scalar, shown, spoken
 from spaces.parameters import Scalar
@@ -126,7 +126,7 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
     lines = math.ceil(len(drawn) / columns)
     figure = Figure(figsize=(6.0, 0.5 + 2.0 * lines), layout="constrained")
     plots = list(figure.subplots(lines, columns, squeeze=False, sharey=True).flat)
-    metric, _ = metric_names(study)
+    metric = study.metric
     maximize = study.direction == "maximize"
     values = sorted((trial.value for trial in trials if trial.value is not None), reverse=maximize)
     scale(plots[0], metric, in_sight(values), maximize=maximize)
@@ -216,14 +216,13 @@ def _lines(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[S
     if len(drawn) < 2:
         return None
     figure, axes = canvas(height=3.8)
-    metric, _ = metric_names(study)
     values = _Values(shown_trials, study.direction == "maximize")
     heights = [_heights(shown_trials, one) for one in drawn] + [values.heights]
     for place in reversed(range(len(shown_trials))):
         _draw_line(axes, shown_trials[place], [column[place] for column in heights], place)
-    _label_lines(axes, drawn, shown_trials, spoken(metric), values.ends(metric))
+    _label_lines(axes, drawn, shown_trials, spoken(study.metric), values.ends(study.metric))
     _name_lines(axes, min(BEST, len(shown_trials)))
-    told = "; ".join(_line_words(metric, trial, drawn) for trial in shown_trials[:BEST])
+    told = "; ".join(_line_words(study.metric, trial, drawn) for trial in shown_trials[:BEST])
     others = f", {counted(len(shown_trials) - BEST, 'other')} in grey" if len(shown_trials) > BEST else ""
     text = f"The best {min(BEST, len(shown_trials))} trials as lines through their parameters{others}: {told}."
     return Chart("Parallel coordinates", figure, text, detailed=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 from reports.gaps import gap_from_rates
-from reports.leaderboard import metric_names, retrained_groups, seeds_of, usable
+from reports.leaderboard import retrained_groups, seeds_of, usable
 from reports.words import GAP_METRIC, SPLITS, counted, difference, is_share, listed, printable, scalar, shown, spoken
 from spaces import Space, validate
 from studies.grid import Grid, endless, key
@@ -50,8 +50,7 @@ def _winner(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
         waiting = any(not trial.finished for trial in study.trials)
         return "No trial has a usable value yet." if waiting else "No trial gave a usable value."
     best = trials[0]
-    metric, _ = metric_names(study)
-    value = f"{shown(metric, best.value)} validation {spoken(metric)}"
+    value = f"{shown(study.metric, best.value)} validation {spoken(study.metric)}"
     if best.state != "complete":
         return (
             "No trial with a usable value has trained to the end. Of those that came furthest, trial "
@@ -69,8 +68,7 @@ def _better_but_shorter(study: StudyRecord, trials: Sequence[TrialRecord]) -> st
     best = max(trials, key=lambda trial: sign * (trial.value or 0.0), default=None)
     if best is None or trials[0].state != "complete" or best.state == "complete":
         return ""
-    metric, _ = metric_names(study)
-    value = f"{shown(metric, best.value)} after {counted(best.epochs, 'epoch')}"
+    value = f"{shown(study.metric, best.value)} after {counted(best.epochs, 'epoch')}"
     return f"Trial {best.number} had {value} ({STANDINGS[best.state]}); one that is trained to the end comes first."
 
 
@@ -78,8 +76,7 @@ def _over_seeds(study: StudyRecord, trial: TrialRecord) -> str:
     spread = trial.metrics.get(f"{study.monitor}_spread")
     if spread is None:
         return ""
-    metric, _ = metric_names(study)
-    return f" (mean of {seeds_of(study)} seeds, standard deviation {difference(metric, spread)})"
+    return f" (mean of {seeds_of(study)} seeds, standard deviation {difference(study.metric, spread)})"
 
 
 def _params(study: StudyRecord, trial: TrialRecord) -> str:
@@ -123,8 +120,7 @@ def _exhausted(study: StudyRecord) -> str:
 
 
 def _selection(study: StudyRecord) -> str:
-    metric, _ = metric_names(study)
-    return f"Being picked as the best makes a validation {spoken(metric)} look a little better than it is."
+    return f"Being picked as the best makes a validation {spoken(study.metric)} look a little better than it is."
 
 
 def _lead(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
@@ -137,16 +133,14 @@ def _lead(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     second, lead = complete[1].number, abs(values[0] - values[1])
     if lead == 0:
         return f"Trial {second} reached exactly the same; the lower number is listed first."
-    metric, _ = metric_names(study)
-    return f"It leads trial {second} by {difference(metric, lead)}{_lead_error(study, complete[0], complete[1])}."
+    return f"It leads trial {second} by {difference(study.metric, lead)}{_lead_error(study, complete[0], complete[1])}."
 
 
 def _lead_error(study: StudyRecord, first: TrialRecord, second: TrialRecord) -> str:
-    metric, _ = metric_names(study)
     lead, (error, over) = abs((first.value or 0.0) - (second.value or 0.0)), _error_of_lead(study, first, second)
     if error is None:
         return ""
-    size = f"({difference(metric, error)} {over})"
+    size = f"({difference(study.metric, error)} {over})"
     if lead > error:
         return f", more than the standard error of such a lead {size}"
     return f", within the standard error of such a lead {size}: this search cannot tell the two apart"
@@ -154,9 +148,8 @@ def _lead_error(study: StudyRecord, first: TrialRecord, second: TrialRecord) -> 
 
 def _error_of_lead(study: StudyRecord, first: TrialRecord, second: TrialRecord) -> tuple[float | None, str]:
     """The standard error of a lead, and over what: over seeds where the metric is no share of the examples."""
-    metric, _ = metric_names(study)
     count, values = study.data.get("n_validation"), (first.value or 0.0, second.value or 0.0)
-    if is_share(metric):
+    if is_share(study.metric):
         if not count or not all(0 <= value <= 1 for value in values):
             return None, ""
         # Both were measured on the same examples; taking them as independent errs on the side of caution.
@@ -170,25 +163,24 @@ def _error_of_lead(study: StudyRecord, first: TrialRecord, second: TrialRecord) 
 
 
 def _test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
-    metric, _ = metric_names(study)
     opened = any(trial.test for trial in study.trials) or any(
         name.startswith("test_") for record in study.retrained for name in record.metrics
     )
     if not opened:
         return "The test split has not been opened."
     test = trials[0].test if trials else None
-    value = test.metrics.get(f"test_{metric}") if test else None
+    value = test.metrics.get(f"test_{study.metric}") if test else None
     if test is None or not test.metrics:
         return ""
     if value is None or not math.isfinite(value):
-        return f"On the test split the {spoken(metric)} of trial {trials[0].number} is no finite number."
-    score = f"On the test split trial {trials[0].number} scores {shown(metric, value)}"
-    return f"{score}{_gap(metric, trials[0].value, test)}."
+        return f"On the test split the {spoken(study.metric)} of trial {trials[0].number} is no finite number."
+    score = f"On the test split trial {trials[0].number} scores {shown(study.metric, value)}"
+    return f"{score}{_gap(study.metric, trials[0].value, test)}."
 
 
 def _picked_by_test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     """What a choice by the test split would have named instead."""
-    metric, _ = metric_names(study)
+    metric = study.metric
     scores = [(trial.test.metrics.get(f"test_{metric}"), trial) for trial in trials if trial.test]
     known = [(score, trial) for score, trial in scores if score is not None and math.isfinite(score)]
     if len(known) < 2 or known[0][1] is not trials[0]:
@@ -196,9 +188,9 @@ def _picked_by_test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     best, other = (max if study.direction == "maximize" else min)(known, key=lambda one: one[0])
     if other is trials[0] or abs(best - known[0][0]) < ROUNDING:
         return "The test split would have picked the same."
-    higher = difference(metric, best - known[0][0])
+    higher = difference(study.metric, best - known[0][0])
     return (
-        f"Picked by the test split, trial {other.number} would have been named with {shown(metric, best)}: {higher} "
+        f"Picked by the test split, trial {other.number} would have been named with {shown(study.metric, best)}: {higher} "
         "better on paper, for then nothing is left to measure the choice with."
     )
 
@@ -223,12 +215,11 @@ def retrained_scores(study: StudyRecord) -> list[str]:
 
 
 def _retrained(study: StudyRecord, group: Sequence[RetrainRecord]) -> str:
-    metric, _ = metric_names(study)
     number = group[0].trial
     searched = study.trial(number)
-    before = {f"val_{metric}": searched.value} if searched else {}
+    before = {f"val_{study.metric}": searched.value} if searched else {}
     before |= searched.test.metrics if searched and searched.test else {}
-    scores = [_score(f"{split}_{metric}", group, before) for split in ("test", "val")]
+    scores = [_score(f"{split}_{study.metric}", group, before) for split in ("test", "val")]
     told = listed([score for score in scores if score])
     if not told:
         return ""

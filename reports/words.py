@@ -10,11 +10,6 @@ SPLITS = {"train": "training", "val": "validation", "test": "test"}
 """What the splits are called in a sentence, by what metrics begin with."""
 
 
-def metric_of(monitor: str) -> str:
-    """The metric a monitor watches: "accuracy" for "val_accuracy"."""
-    return monitor.removeprefix("val_")
-
-
 def spoken(metric: str) -> str:
     """A metric's name in a sentence: "F1" for "f1", "top k accuracy" for "top_k_accuracy"."""
     return {"f1": "F1", "auc": "AUC"}.get(metric, metric.replace("_", " "))

@@ -164,6 +164,11 @@ class StudyRecord:
         return next((trial for trial in self.trials if trial.number == number), None)
 
     @property
+    def metric(self) -> str:
+        """What the monitor measures: "accuracy" for "val_accuracy"."""
+        return self.monitor.removeprefix("val_")
+
+    @property
     def own_plan(self) -> Mapping[str, Any]:
         """The plan of a study that has one.
 
