@@ -14,7 +14,6 @@ from reports.canvas import Chart
 from reports.columns import readable
 from reports.contents import Contents, contents
 from reports.files import replace
-from reports.sections import Section
 from reports.steps import recorded_steps
 from studies.files import BEST, DIAGNOSIS
 from studies.records import StudyRecord
@@ -51,11 +50,9 @@ def page(told: Contents) -> str:
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["data_url"] = _data_url
     template = environment.from_string(files("reports").joinpath("page.html").read_text(encoding="utf-8"))
-    parts = {
-        name: [_drawn(part) for part in getattr(told, name)] for name in ("sections", "winner_sections", "failures")
-    }
-    return template.render(it=told, board=_board(told.board), **parts)
+    return template.render(it=told, board=_board(told.board))
 
 
 def _versions(path: Path) -> Mapping[str, str] | None:
@@ -72,20 +69,5 @@ def _board(frame: pd.DataFrame) -> Mapping[str, Any]:
     return {"columns": columns, "rows": list(zip(frame["state"], cells, strict=True))}
 
 
-def _drawn(section: Section) -> Mapping[str, Any]:
-    return {
-        "title": section.title,
-        "sentences": section.sentences,
-        "charts": [_picture(chart) for chart in section.charts],
-        "tables": section.tables,
-    }
-
-
-def _picture(chart: Chart) -> Mapping[str, Any]:
-    data = base64.b64encode(chart.svg().encode()).decode()
-    return {
-        "title": chart.title,
-        "source": f"data:image/svg+xml;base64,{data}",
-        "alternative": chart.alternative,
-        "detailed": chart.detailed,
-    }
+def _data_url(chart: Chart) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(chart.svg().encode()).decode()}"
