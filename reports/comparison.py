@@ -23,7 +23,7 @@ from reports.canvas import (
     short_label,
 )
 from reports.leaderboard import usable
-from reports.sections import Table
+from reports.sections import Table, there
 from reports.words import SPLITS, is_share, listed, printable, scalar, shown, spoken
 from spaces.parameters import Scalar
 from spaces.space import OF_HYPERMODELS, is_hypermodel
@@ -35,13 +35,12 @@ LONGEST_NAME = 34
 ENDS = {"early_stopping": "early stopping", "plateau": "lower rate at plateaus"}
 
 
-def comparison(study: StudyRecord) -> list[Chart]:
+def comparison(study: StudyRecord) -> tuple[Chart, ...]:
     """The pictures of a study without pruning; none of one that prunes, or has too many trials to tell apart."""
     trials = side_by_side(study)
     if not trials:
-        return []
-    made = (every_curve(study, trials), test_bars(study, trials), against_training(study, trials))
-    return [chart for chart in made if chart]
+        return ()
+    return there(every_curve(study, trials), test_bars(study, trials), against_training(study, trials))
 
 
 def side_by_side(study: StudyRecord) -> list[TrialRecord]:

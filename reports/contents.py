@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports.canvas import Chart
 from reports.charts import gaps, learning_curves, progress, rungs
 from reports.comparison import comparison, shared
 from reports.leaderboard import leaderboard
 from reports.parameters import parameter_section
 from reports.reproduction import Reproduction, reproduction
 from reports.rungs import RungCount, rung_counts
-from reports.sections import Section, Table
+from reports.sections import Section, Table, there
 from reports.steps import steps_chart
 from reports.summary import summary
 from reports.words import counted, shown, spoken
@@ -75,15 +74,16 @@ def contents(
         versions: Of the packages that made the winner, where they are known.
         steps: What was recorded of single training steps, by trial.
     """
-    by_step = Section("Step by step", charts=_there(steps_chart(study, steps or {})))
-    made = (_search(study), _compared(study), by_step, parameter_section(study), _gaps(study))
+    by_step = Section("Step by step", charts=there(steps_chart(study, steps or {})))
+    gap = Section("Validation against test", charts=there(gaps(study)))
+    made = (_search(study), _compared(study), by_step, parameter_section(study), gap)
     return Contents(
         study,
         _facts(study),
         summary(study),
         leaderboard(study, top=MOST_ROWS).drop(columns=list(LEFT_OUT)),
         _board_note(study),
-        [part for part in made if part.charts or part.tables],
+        [section for section in made if not section.is_empty],
         (diagnosis.subject or "The winner of the study.") if diagnosis else "",
         _closely(diagnosis) if diagnosis else [],
         _failures(study),
@@ -110,14 +110,12 @@ def _board_note(study: StudyRecord) -> str:
 
 
 def _search(study: StudyRecord) -> Section:
-    table = _rung_table(study)
-    drawn = _there(rungs(study), progress(study), learning_curves(study))
-    return Section("How the search went", (), drawn, (table,) if table else ())
+    drawn = there(rungs(study), progress(study), learning_curves(study))
+    return Section("How the search went", charts=drawn, tables=there(_rung_table(study)))
 
 
 def _compared(study: StudyRecord) -> Section:
-    table = shared(study)
-    return Section("What was trained", (), tuple(comparison(study)), (table,) if table else ())
+    return Section("What was trained", charts=comparison(study), tables=there(shared(study)))
 
 
 def _rung_table(study: StudyRecord) -> Table | None:
@@ -134,10 +132,6 @@ def _rung_cells(metric: str, count: RungCount) -> tuple[str, ...]:
     went_on = "" if count.went_on is None else str(count.went_on)
     numbers = (str(count.bracket), str(count.epochs), str(count.reached), went_on, f"{count.spent:,}")
     return (*numbers, shown(metric, count.best))
-
-
-def _gaps(study: StudyRecord) -> Section:
-    return Section("Validation against test", charts=_there(gaps(study)))
 
 
 def _failures(study: StudyRecord) -> list[Section]:
@@ -160,7 +154,3 @@ def _closely(diagnosis: Diagnosis) -> list[Section]:
     from reports.diagnosis.sections import sections
 
     return sections(diagnosis)
-
-
-def _there(*charts: Chart | None) -> tuple[Chart, ...]:
-    return tuple(chart for chart in charts if chart)

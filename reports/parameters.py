@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.canvas import COLOURS, DASHES, GREY, Chart, beyond, canvas, in_sight, percent, scale, short_label
 from reports.leaderboard import usable
-from reports.sections import Section
+from reports.sections import Section, there
 from reports.words import counted, listed, printable, scalar, shown, spoken
 from spaces.parameters import Scalar
 from studies.importance import Importances, importances, law_of, varying_params
@@ -59,9 +59,9 @@ def parameter_section(study: StudyRecord) -> Section:
     if len(trials) < 2 or not names:
         return Section(TITLE)
     scales = [_scale(study, name, trials) for name in names]
-    made = (_importance_bars(found), _slices(study, trials, scales), _lines(study, trials, scales))
+    drawn = there(_importance_bars(found), _slices(study, trials, scales), _lines(study, trials, scales))
     sentences = [_importance_words(found)] if found else []
-    return Section(TITLE, (*sentences, *_caution(study, trials)), tuple(chart for chart in made if chart))
+    return Section(TITLE, (*sentences, *_caution(study, trials)), drawn)
 
 
 def _caution(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[str]:

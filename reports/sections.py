@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from reports.canvas import Chart
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,13 @@ class Section:
     sentences: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to read in it."""
+        return not (self.sentences or self.charts or self.tables)
+
+
+def there(*parts: Part | None) -> tuple[Part, ...]:
+    """The parts that there are: a chart or a table without anything to show is None."""
+    return tuple(part for part in parts if part is not None)

@@ -188,9 +188,9 @@ def _picked_by_test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     best, other = (max if study.direction == "maximize" else min)(known, key=lambda one: one[0])
     if other is trials[0] or abs(best - known[0][0]) < ROUNDING:
         return "The test split would have picked the same."
-    higher = difference(study.metric, best - known[0][0])
+    higher = difference(metric, best - known[0][0])
     return (
-        f"Picked by the test split, trial {other.number} would have been named with {shown(study.metric, best)}: {higher} "
+        f"Picked by the test split, trial {other.number} would have been named with {shown(metric, best)}: {higher} "
         "better on paper, for then nothing is left to measure the choice with."
     )
 

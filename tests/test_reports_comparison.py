@@ -44,10 +44,10 @@ def test_trials_that_all_trained_to_the_end_are_shown_side_by_side():
 
 def test_a_study_that_prunes_or_has_too_many_trials_is_not():
     pruning = {**PLAN, "hyperband": {"mode": "promote", "max_resource": 3}}
-    assert comparison(study([trial(0, 0.9, 0.8), trial(1, 0.8, 0.8)], plan=pruning)) == []
+    assert comparison(study([trial(0, 0.9, 0.8), trial(1, 0.8, 0.8)], plan=pruning)) == ()
     many = [trial(number, 0.9, 0.8) for number in range(MOST_TRIALS + 1)]
-    assert comparison(study(many, plan=PLAN)) == []
-    assert comparison(study([trial(0, 0.9, 0.8)], plan=PLAN)) == []
+    assert comparison(study(many, plan=PLAN)) == ()
+    assert comparison(study([trial(0, 0.9, 0.8)], plan=PLAN)) == ()
 
 
 def test_trials_that_differ_in_much_are_called_by_their_numbers():
