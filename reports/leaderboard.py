@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import ReportError
 from reports.gaps import without_dust
+from spaces.errors import close_match
 from spaces.parameters import Scalar
 from spaces.relations import base_name
 from studies.records import Direction, RetrainRecord, StudyRecord, TrialRecord, sign_of
@@ -115,19 +116,19 @@ def _standing(trial: TrialRecord, direction: Direction) -> tuple[int, int, float
 
 
 def _refuse_incomparable(studies: Sequence[StudyRecord]) -> None:
-    first = studies[0]
-    for study in studies[1:]:
-        for what, own, other in (
-            ("monitor", study.monitor, first.monitor),
-            ("direction", study.direction, first.direction),
-            ("data", study.data.get("hash"), first.data.get("hash")),
-            ("test split", study.data.get("test_hash"), first.data.get("test_hash")),
-        ):
-            known = what != "test split" or (own and other)  # opened in both
-            if known and own != other:
+    for one, other in combinations(studies, 2):
+        facts = [
+            ("monitor", one.monitor, other.monitor),
+            ("direction", one.direction, other.direction),
+            ("data", one.data.get("hash"), other.data.get("hash")),
+        ]
+        if "test_hash" in one.data and "test_hash" in other.data:  # opened in both
+            facts.append(("test split", one.data["test_hash"], other.data["test_hash"]))
+        for what, own, theirs in facts:
+            if own != theirs:
                 raise ReportError(
-                    f"{first.name} and {study.name} cannot be compared: the {what} differs "
-                    f"({_short(other)} and {_short(own)}); show each by itself"
+                    f"{one.name} and {other.name} cannot be compared: the {what} differs "
+                    f"({_short(own)} and {_short(theirs)}); show each by itself"
                 )
     if len({study.name for study in studies}) < len(studies):
         raise ReportError(f"a study was named twice ({', '.join(study.name for study in studies)}); name each once")
@@ -302,9 +303,8 @@ def _picked(table: pd.DataFrame, study: StudyRecord, top: int | None, sort: str 
 def _sorted(table: pd.DataFrame, study: StudyRecord, sort: str) -> pd.DataFrame:
     column = sort.removeprefix("-")
     if column not in table.columns:
-        near = difflib.get_close_matches(column, table.columns, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(table.columns)}"
-        raise ReportError(f'--sort: no column "{column}"; {hint}')
+        hint = close_match(column, table.columns) or f"; there are {', '.join(table.columns)}"
+        raise ReportError(f'--sort: no column "{column}"{hint}')
     descending = _is_greatest_first(study, column) != sort.startswith("-")
     values = table[column]
     keys = values.astype(str).where(values.notna()) if values.dtype == object else values

@@ -73,6 +73,8 @@ def test_another_test_split_is_other_data_once_both_were_opened():
     assert len(joint_leaderboard([closed, opened]))
     with pytest.raises(ReportError, match="the test split differs"):
         joint_leaderboard([opened, one("c", data=data | {"test_hash": "2"})])
+    with pytest.raises(ReportError, match="b and c cannot be compared: the test split differs"):
+        joint_leaderboard([closed, opened, one("c", data=data | {"test_hash": "2"})])
 
 
 def test_learning_curves_are_a_long_table_of_every_measured_value():
