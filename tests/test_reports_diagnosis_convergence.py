@@ -40,6 +40,11 @@ def test_a_training_loss_that_falls_in_leaps_while_that_of_validation_rises_is_o
     assert convergence({"val_loss": validation}).trend == "overfit"
 
 
+def test_a_finite_loss_is_not_called_infinite_where_its_lowest_value_is_0():
+    diagnosis = diagnose([0, 1], [[1, 0], [0, 1]], ("cat", "dog"), history={"train_loss": (0.5, 0.0, 0.2, 0.3)})
+    assert training_lines(diagnosis) == ["The training loss diverges: the learning rate may be too high."]
+
+
 def test_a_short_training_has_no_verdict():
     assert convergence({"val_loss": (1.0, 0.9, 0.8)}) is None
     assert convergence({}) is None

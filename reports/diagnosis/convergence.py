@@ -32,7 +32,7 @@ class Convergence:
         epochs: Completed epochs.
         strip: Epochs at the end that were taken together.
         lowest_epoch: The epoch, from 1, of the lowest value before them.
-        change: The mean of the strip against that lowest value, relative: -0.1 is 10% below.
+        change: The mean of the strip against that lowest value, relative: -0.1 is 10% below; None where that is 0.
     """
 
     trend: Trend
@@ -40,7 +40,7 @@ class Convergence:
     epochs: int
     strip: int
     lowest_epoch: int
-    change: float
+    change: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def convergence(history: History) -> Convergence | None:
     if strip < 2:
         return None
     lowest, epoch = _lowest(losses, strip)
-    change = (fmean(losses[-strip:]) - lowest) / abs(lowest) if lowest else math.nan
+    change = (fmean(losses[-strip:]) - lowest) / abs(lowest) if lowest else None
     return Convergence(_trend(losses, history.get("train_loss", ()), strip), metric, len(losses), strip, epoch, change)
 
 

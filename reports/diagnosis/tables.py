@@ -168,9 +168,10 @@ def _confidence(diagnosis: Diagnosis) -> str:
 def _converged(found: Convergence) -> str:
     name = "validation loss" if found.metric == "val_loss" else "training loss"
     last = f"the last {found.strip} of {found.epochs} epochs"
+    if found.change is None:
+        return f"The {name} {TRENDS[found.trend]}."
     if not math.isfinite(found.change):
-        why = f" ({last} are not finite)" if found.trend == "diverging" else ""
-        return f"The {name} {TRENDS[found.trend]}{why}."
+        return f"The {name} {TRENDS[found.trend]} ({last} are not finite)."
     relation = f"{abs(found.change):.1%} {'above' if found.change > 0 else 'below'} the lowest value before them"
     return f"The {name} {TRENDS[found.trend]} ({last} are {relation}, that of epoch {found.lowest_epoch})."
 
