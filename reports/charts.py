@@ -26,7 +26,7 @@ from reports.canvas import (
     whole_numbers,
 )
 from reports.leaderboard import is_ranked, mean, other_metric, ranked, retrained_groups
-from reports.rungs import RungCount, rung_counts
+from reports.rungs import RungCount, by_bracket, rung_counts
 from reports.words import GAP_METRIC, counted, listed, shown, signed, spoken
 from studies.records import StudyRecord, TrialRecord, sign_of
 
@@ -97,10 +97,9 @@ def rungs(study: StudyRecord) -> Chart | None:
         return None
     figure, axes = canvas()
     all_rungs = sorted({count.epochs for count in counts})
-    brackets = sorted({count.bracket for count in counts})
+    brackets = by_bracket(counts)
     width = 0.8 / len(brackets)
-    for bracket in brackets:
-        own = [count for count in counts if count.bracket == bracket]
+    for own in brackets:
         _draw_bars(axes, own, [_centre(counts, count, all_rungs, width) for count in own], width)
     axes.set_xticks(range(len(all_rungs)), [str(rung) for rung in all_rungs])
     axes.grid(visible=False, axis="x")
@@ -214,16 +213,14 @@ def _draw_bars(axes: Axes, counts: Sequence[RungCount], centres: Sequence[float]
 
 
 def _centre(counts: Sequence[RungCount], count: RungCount, all_rungs: Sequence[int], width: float) -> float:
+    """Where a bar stands: beside those of the other brackets that have its rung."""
     there = [other.bracket for other in counts if other.epochs == count.epochs]
     return all_rungs.index(count.epochs) + (there.index(count.bracket) - (len(there) - 1) / 2) * width
 
 
 def _rung_words(counts: Sequence[RungCount]) -> str:
-    texts = []
-    for bracket in sorted({count.bracket for count in counts}):
-        own = [f"{count.reached} at {count.epochs}" for count in counts if count.bracket == bracket]
-        texts.append(f"Bracket {bracket}: {', '.join(own)}.")
-    return " ".join(texts)
+    told = ((own[0].bracket, [f"{count.reached} at {count.epochs}" for count in own]) for own in by_bracket(counts))
+    return " ".join(f"Bracket {bracket}: {', '.join(texts)}." for bracket, texts in told)
 
 
 def _spending(study: StudyRecord) -> list[tuple[Point, TrialRecord]]:

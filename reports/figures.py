@@ -10,7 +10,7 @@ from typing import Any
 from reports.canvas import COLOURS
 from reports.charts import gap_rows
 from reports.leaderboard import usable
-from reports.rungs import RungCount, rung_counts
+from reports.rungs import RungCount, by_bracket, rung_counts
 from reports.words import GAP_METRIC, is_share, spoken
 from studies.records import StudyRecord, TrialRecord
 
@@ -26,12 +26,9 @@ def figures(study: StudyRecord) -> dict[str, str]:
 
 
 def _rungs(study: StudyRecord) -> dict[str, Any]:
-    counts = rung_counts(study)
-    brackets = sorted({count.bracket for count in counts})
-    bars = [_bars([count for count in counts if count.bracket == bracket]) for bracket in brackets]
     layout = _layout("Trials that reached each rung", "rung, in epochs", "trials")
     layout["xaxis"]["type"] = "category"
-    return {"data": bars, "layout": layout | {"barmode": "group"}}
+    return {"data": list(map(_bars, by_bracket(rung_counts(study)))), "layout": layout | {"barmode": "group"}}
 
 
 def _bars(counts: Sequence[RungCount]) -> dict[str, Any]:

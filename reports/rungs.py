@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 from studies.records import StudyRecord, TrialRecord
 
@@ -38,6 +40,11 @@ def rung_counts(study: StudyRecord) -> list[RungCount]:
         if trial.bracket is not None:
             brackets.setdefault(trial.bracket, []).append(trial)
     return [count for bracket in sorted(brackets) for count in _counts(study, bracket, brackets[bracket])]
+
+
+def by_bracket(counts: Iterable[RungCount]) -> list[list[RungCount]]:
+    """What `rung_counts` gives, a list a bracket."""
+    return [list(own) for _, own in groupby(counts, key=attrgetter("bracket"))]
 
 
 def _counts(study: StudyRecord, bracket: int, trials: Sequence[TrialRecord]) -> list[RungCount]:
