@@ -81,7 +81,9 @@ def trial_curves(study: StudyRecord, trial: TrialRecord) -> Chart | None:
         return None
     figure, plots = panels(len(metrics))
     for axes, metric in zip(plots, metrics, strict=True):
-        _draw_splits(axes, trial, metric)
+        split_curves(axes, trial.history, metric)
+        if trial.best_epoch:
+            axes.axvline(trial.best_epoch, color=GREY, linestyle=":", label=f"best epoch: {trial.best_epoch}")
     legend_above(plots[0], columns=3)
     by_epoch(axes)
     figure.align_ylabels()
@@ -176,12 +178,6 @@ def gaps(study: StudyRecord) -> Chart | None:
     axes.set_xlabel(f"{what} ± standard error\n(right of 0: test is worse)")
     words = "; ".join(f"{name} {signed(GAP_METRIC, gap, error)}" for name, gap, error in rows)
     return Chart("Gaps between validation and test", figure, f"{what.capitalize()}: {words}.")
-
-
-def _draw_splits(axes: Axes, trial: TrialRecord, metric: str) -> None:
-    split_curves(axes, trial.history, metric)
-    if trial.best_epoch:
-        axes.axvline(trial.best_epoch, color=GREY, linestyle=":", label=f"best epoch: {trial.best_epoch}")
 
 
 def _curve(study: StudyRecord, trial: TrialRecord) -> tuple[range, tuple[float, ...]]:

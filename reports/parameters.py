@@ -33,8 +33,8 @@ ROOM = 72  # letters side by side under a whole row of slices
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """Where a parameter's values lie on an axis.
+class Dimension:
+    """A parameter as an axis of a chart.
 
     Attributes:
         name: Of the parameter.
@@ -58,8 +58,8 @@ def parameter_section(study: StudyRecord) -> Section:
     names = _in_order(varying_params(trials), found)
     if len(trials) < 2 or not names:
         return Section(TITLE)
-    scales = [_scale(study, name, trials) for name in names]
-    drawn = there(_importance_bars(found), _slices(study, trials, scales), _lines(study, trials, scales))
+    dimensions = [_dimension(study, name, trials) for name in names]
+    drawn = there(_importance_bars(found), _slices(study, trials, dimensions), _lines(study, trials, dimensions))
     sentences = [_importance_words(found)] if found else []
     return Section(TITLE, (*sentences, *_caution(study, trials)), drawn)
 
@@ -78,15 +78,15 @@ def _in_order(names: Sequence[str], found: Importances | None) -> list[str]:
     return sorted(names, key=lambda name: -shares.get(name, 0.0))
 
 
-def _scale(study: StudyRecord, name: str, trials: Sequence[TrialRecord]) -> Scale:
+def _dimension(study: StudyRecord, name: str, trials: Sequence[TrialRecord]) -> Dimension:
     law = law_of(study, name)
     values = [trial.params[name] for trial in trials if name in trial.params]
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if numbers and not law.get("choices"):
         log = bool(law.get("log")) and not law.get("reverse")  # those are coarse near low, where logarithms spread
-        return Scale(name, log and min(float(value) for value in values) > 0)
+        return Dimension(name, log and min(float(value) for value in values) > 0)
     declared = [choice for choice in law.get("choices") or () if choice in values]
-    return Scale(name, False, tuple(dict.fromkeys([*declared, *sorted(values, key=str)])))
+    return Dimension(name, False, tuple(dict.fromkeys([*declared, *sorted(values, key=str)])))
 
 
 def _importance_bars(found: Importances | None) -> Chart | None:
@@ -114,14 +114,14 @@ def _importance_words(found: Importances) -> str:
     return f"How much each parameter decides whether a trial is in the best quarter of {compared} (PED-ANOVA): {told}."
 
 
-def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[Scale]) -> Chart:
+def _slices(study: StudyRecord, trials: Sequence[TrialRecord], dimensions: Sequence[Dimension]) -> Chart:
     """Values against each parameter by itself, the most important ones first; the darker, the longer trained.
 
     The worst ones lie at the edge where they would press the others flat.
     """
     from matplotlib.figure import Figure
 
-    drawn = scales[:MOST_SLICES]
+    drawn = dimensions[:MOST_SLICES]
     columns = min(3, len(drawn))
     lines = math.ceil(len(drawn) / columns)
     figure = Figure(figsize=(6.0, 0.5 + 2.0 * lines), layout="constrained")
@@ -134,21 +134,28 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[
         _draw_slice(axes, trials, one, plots[0].get_ylim(), ROOM // columns)
     for axes in plots[len(drawn) :]:
         axes.set_axis_off()
-    note = "the darker, the longer trained"
-    if worse := beyond(plots[0], values):
-        edge, side = ("lower", "below") if maximize else ("upper", "above")
-        note += f"; at the {edge} edge: {counted(worse, 'trial')} {side} it"
-    figure.supxlabel(note, fontsize="small", color=GREY)
+    figure.supxlabel(_slice_note(beyond(plots[0], values), maximize=maximize), fontsize="small", color=GREY)
     for place, axes in enumerate(plots):
         axes.set_ylabel(spoken(metric) if place % columns == 0 else "")
-    left_out = len(scales) - len(drawn)
-    rest = f" {counted(left_out, 'parameter')} more did less." if left_out else ""
-    words = [_slice_words(trials, one) for one in drawn]
-    text = f"Validation {spoken(metric)} against each parameter; the darker a point, the longer the trial trained."
-    return Chart("Slices: one parameter at a time", figure, f"{text} {' '.join(words)}{rest}", detailed=True)
+    words = [f"Validation {spoken(metric)} against each parameter; the darker a point, the longer the trial trained."]
+    words += [_slice_words(trials, one) for one in drawn]
+    if len(dimensions) > len(drawn):
+        words.append(f"{counted(len(dimensions) - len(drawn), 'parameter')} more did less.")
+    return Chart("Slices: one parameter at a time", figure, " ".join(words), detailed=True)
 
 
-def _draw_slice(axes: Axes, trials: Sequence[TrialRecord], one: Scale, ends: tuple[float, float], room: int) -> None:
+def _slice_note(worse: int, *, maximize: bool) -> str:
+    """What stands below the slices: what shades mean, and how many points lie at the edge."""
+    note = "the darker, the longer trained"
+    if not worse:
+        return note
+    edge, side = ("lower", "below") if maximize else ("upper", "above")
+    return f"{note}; at the {edge} edge: {counted(worse, 'trial')} {side} it"
+
+
+def _draw_slice(
+    axes: Axes, trials: Sequence[TrialRecord], one: Dimension, ends: tuple[float, float], room: int
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     most = max(trial.epochs for trial in trials) or 1
@@ -197,7 +204,7 @@ def _log_axis(axes: Axes, places: Sequence[float]) -> None:
         axes.xaxis.set_major_locator(LogLocator(numticks=MOST_TICKS))
 
 
-def _slice_words(trials: Sequence[TrialRecord], one: Scale) -> str:
+def _slice_words(trials: Sequence[TrialRecord], one: Dimension) -> str:
     """Where the best trials lie."""
     best = [trial for trial in trials if one.name in trial.params][:BEST]
     name, values = printable(one.name), [trial.params[one.name] for trial in best]
@@ -207,11 +214,12 @@ def _slice_words(trials: Sequence[TrialRecord], one: Scale) -> str:
     return f"{name}: the best {len(best)} from {low} to {high}." if low != high else f"{name}: the best have {low}."
 
 
-def _lines(study: StudyRecord, trials: Sequence[TrialRecord], scales: Sequence[Scale]) -> Chart | None:
+def _lines(study: StudyRecord, trials: Sequence[TrialRecord], dimensions: Sequence[Dimension]) -> Chart | None:
     """Parallel coordinates: each trial a line through its parameters to its value, the best ones in colour."""
     shown_trials = trials[:MOST_LINES]
     # A line without a place on an axis passes it somewhere, so there are no axes that few have a place on.
-    often = [one for one in scales if sum(one.name in trial.params for trial in shown_trials) * 2 > len(shown_trials)]
+    half = len(shown_trials) / 2
+    often = [one for one in dimensions if sum(one.name in trial.params for trial in shown_trials) > half]
     drawn = often[: MOST_AXES - 1]
     if len(drawn) < 2:
         return None
@@ -240,13 +248,13 @@ class _Values:
         self.heights = _spread([min(max(value, self.low), self.high) for value in values])
 
     def ends(self, metric: str) -> tuple[str, str]:
-        low, high = (shown(metric, value) for value in (self.low, self.high))
-        return f"\N{LESS-THAN OR EQUAL TO} {low}" if self.cut[0] else low, (
-            f"\N{GREATER-THAN OR EQUAL TO} {high}" if self.cut[1] else high
-        )
+        """What is written at its two ends."""
+        below = "\N{LESS-THAN OR EQUAL TO} " if self.cut[0] else ""
+        above = "\N{GREATER-THAN OR EQUAL TO} " if self.cut[1] else ""
+        return f"{below}{shown(metric, self.low)}", f"{above}{shown(metric, self.high)}"
 
 
-def _heights(trials: Sequence[TrialRecord], one: Scale) -> list[float]:
+def _heights(trials: Sequence[TrialRecord], one: Dimension) -> list[float]:
     """From 0 to 1 on the parameter's axis; not a number where a trial has none."""
     raw = [one.place(trial.params[one.name]) if one.name in trial.params else math.nan for trial in trials]
     values = [math.log(value) if one.log else value for value in raw]
@@ -277,29 +285,30 @@ def _name_lines(axes: Axes, count: int) -> None:
 
 
 def _label_lines(
-    axes: Axes, scales: Sequence[Scale], trials: Sequence[TrialRecord], metric: str, ends: tuple[str, str]
+    axes: Axes, dimensions: Sequence[Dimension], trials: Sequence[TrialRecord], metric: str, ends: tuple[str, str]
 ) -> None:
-    names = [_label(one.name) for one in scales] + [metric]
+    names = [_label(one.name) for one in dimensions] + [metric]
     axes.set_xticks(range(len(names)), names, fontsize="small")
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(axis="x", length=0)
     axes.set_ylim(-0.12, 1.12)
-    for place, (low, high) in enumerate([*(_ends(one, trials) for one in scales), ends]):
+    for place, (low, high) in enumerate([*(_ends(one, trials) for one in dimensions), ends]):
         axes.axvline(place, color="black", linewidth=0.8)
         axes.text(place, -0.03, low, ha="center", va="top", fontsize="x-small", backgroundcolor="white")
         axes.text(place, 1.03, high, ha="center", va="bottom", fontsize="x-small", backgroundcolor="white")
 
 
-def _ends(one: Scale, trials: Sequence[TrialRecord]) -> tuple[str, str]:
+def _ends(one: Dimension, trials: Sequence[TrialRecord]) -> tuple[str, str]:
     values = [trial.params[one.name] for trial in trials if one.name in trial.params]
     low, high = min(values, key=one.place), max(values, key=one.place)
-    return tuple(_label(scalar(end)) for end in (low, high))  # type: ignore[return-value]
+    return _label(scalar(low)), _label(scalar(high))
 
 
-def _line_words(metric: str, trial: TrialRecord, scales: Sequence[Scale]) -> str:
-    pairs = [f"{printable(one.name)} {scalar(trial.params[one.name])}" for one in scales if one.name in trial.params]
+def _line_words(metric: str, trial: TrialRecord, dimensions: Sequence[Dimension]) -> str:
+    names = [one.name for one in dimensions if one.name in trial.params]
+    pairs = [f"{printable(name)} {scalar(trial.params[name])}" for name in names]
     return f"trial {trial.number}: {', '.join(pairs)}, {spoken(metric)} {shown(metric, trial.value)}"
 
 
