@@ -45,12 +45,15 @@ def _walk(walk: Walk) -> None:
     first = walk.build({})
     if first.failed is not None:
         raise first.failed
-    probed: set[Key] = set()
-    while (key := next((key for key in _to_probe(walk) if key not in probed), None)) and not walk.exhausted:
-        probed.add(key)
-        walk.probe(key) if key in walk.beside else _activate(walk, key)
-        if key not in walk.trials and key in walk.beside:
-            probed.discard(key)  # it has been activated, and its values come next
+    done: set[Key] = set()
+    while (key := _next(walk, done)) and not walk.exhausted:
+        if key in walk.beside:
+            walk.probe(key)
+            done.add(key)
+        else:  # it never was active: build once with what its conditions ask for, as Keras Tuner does
+            walk.build({parent: values[0] for parent, values in key.conditions})
+            if key not in walk.beside:
+                done.add(key)
 
 
 def _broken_laws(walk: Walk) -> Iterator[str]:
@@ -62,15 +65,10 @@ def _broken_laws(walk: Walk) -> Iterator[str]:
             yield from (f"{error.where}: {law}" for law in error.problems)
 
 
-def _to_probe(walk: Walk) -> Iterator[Key]:
-    """Parameters in the order in which they were found; those that never were active come last."""
-    yield from (key for key in walk.known if key in walk.beside)
-    yield from (key for key in walk.known if key not in walk.beside)
-
-
-def _activate(walk: Walk, key: Key) -> None:
-    """Build once with what a parameter's conditions ask for, as Keras Tuner does."""
-    walk.build({parent: values[0] for parent, values in key.conditions})
+def _next(walk: Walk, done: set[Key]) -> Key | None:
+    """The parameter that was found first among those left; of those that never were active only when no other is."""
+    left = [key for key in walk.known if key not in done]
+    return next((key for key in left if key in walk.beside), left[0] if left else None)
 
 
 def _notes(walk: Walk) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What the builds of a hypermodel say of its parameters: their names in a space, and when they exist."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from spaces.keras_tuner.convert import qualified, to_parameter
@@ -21,17 +21,17 @@ def tables(walk: Walk) -> dict[str, dict[str, Any]]:
     whens = _conditions(walk, parameters)
     found: dict[str, dict[str, Any]] = {}
     names: dict[Key, str] = {}
-    for group in _groups(list(whens)):
-        joined = _joined([whens[key] for key in group]) if _alike(group, parameters) else None
+    for group in _of_one_name(whens):
+        are_alike = all(parameters[key] == parameters[group[0]] for key in group)
+        joined = _joined([whens[key] for key in group]) if are_alike else None
         if joined is not None:
             names |= dict.fromkeys(group, group[0].name)
             whens[group[0]] = joined
         else:
             names |= {key: _qualified(key, whens[key]) for key in group}
     for key, name in names.items():
-        found.setdefault(
-            name, _table(parameters[key], {names[parent]: values for parent, values in whens[key].items()})
-        )
+        when = {names[parent]: values for parent, values in whens[key].items()}
+        found.setdefault(name, _table(parameters[key], when))
     return found
 
 
@@ -40,16 +40,12 @@ def _table(parameter: Parameter, when: Mapping[str, Sequence[Scalar]]) -> dict[s
     return table | ({"when": {name: list(values) for name, values in when.items()}} if when else {})
 
 
-def _groups(keys: list[Key]) -> list[list[Key]]:
-    """Parameters by their name."""
+def _of_one_name(keys: Iterable[Key]) -> list[list[Key]]:
+    """Parameters that share a name, together."""
     groups: dict[str, list[Key]] = {}
     for key in keys:
         groups.setdefault(key.name, []).append(key)
     return list(groups.values())
-
-
-def _alike(group: list[Key], parameters: Mapping[Key, Parameter]) -> bool:
-    return all(parameters[key] == parameters[group[0]] for key in group)
 
 
 def _joined(whens: list[When]) -> When | None:
