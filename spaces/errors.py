@@ -55,7 +55,7 @@ def in_a_line(error: Exception) -> str:
 
 
 def first_words(error: Exception) -> str:
-    """The first line of an error's message, of one in a layer of Keras with its cause, without bold letters."""
+    """The first line of an error's message; where it only says that a cause follows, as Keras's of a layer, both."""
     lines = [line.strip() for line in _BOLD.sub("", str(error)).splitlines() if line.strip()] or ["no message"]
     cause_follows = lines[0].startswith("Exception encountered when calling") or lines[0].endswith(":")
     return " ".join(lines[: 2 if cause_follows else 1])[:_MOST_LETTERS]

@@ -9,8 +9,6 @@ from spaces.errors import InputError, close_match, key_path, shown
 from spaces.space import Space, is_hypermodel, refuse_no_hypermodel
 from spaces.validation import validate
 
-__all__ = ["CATALOG", "catalog_names", "find", "load_space", "read_toml", "shown_path", "validate"]
-
 CATALOG = Path(__file__).with_name("catalog")
 """The folder of the spaces that toprung ships."""
 
@@ -20,7 +18,11 @@ _MAX_DEPTH = 20
 
 
 def load_space(name_or_path: str, relative_to: Path | None = None) -> Space:
-    """The space of a name in the catalog, of a path, which starts in the folder `relative_to`, or of a hypermodel.
+    """A space, read and checked; of a hypermodel without parameters, which it is asked for later.
+
+    Args:
+        name_or_path: A name in the catalog, a path, or "keras_tuner:package.module:build_model".
+        relative_to: The folder in which a relative path starts; by default the current one.
 
     Raises:
         InputError: There is no such space, or the file is no space: all that is wrong with it.

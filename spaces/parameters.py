@@ -186,7 +186,10 @@ class _Range(_Drawn):
         """As far from high as the value is from low: what a reversed range has where a sampler drew the value."""
         return min(max(self.low + self.high - value, self.low), self.high)
 
-    def _halfway(self) -> float:
+    def middle(self) -> float:
+        """The value halfway from low to high, between orders of magnitude where `log` is true."""
+        if values := self.grid():
+            return values[(len(values) - 1) // 2]
         middle = math.sqrt(self.low) * math.sqrt(self.high) if self.log else self.low / 2 + self.high / 2
         readable = float(f"{self.mirrored(middle) if self.reverse else middle:.12g}")  # 1e-05, not 9.99999999999e-06
         return min(max(readable, self.low), self.high)
@@ -205,10 +208,8 @@ class Int(_Range):
     step: Whole | None = None
 
     def middle(self) -> int:
-        """The value halfway from low to high, between orders of magnitude where `log` is true."""
-        values = self.grid()
-        halfway = values[(len(values) - 1) // 2] if values else self._halfway()
-        return math.ceil(halfway - 0.5)  # of two in the middle the lower one
+        """The whole number halfway from low to high; of two the lower one."""
+        return math.ceil(super().middle() - 0.5)
 
     def _meant(self, value: Scalar) -> Scalar | None:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -224,11 +225,6 @@ class Float(_Range):
     """A number, such as a learning rate (with `log`) or, with a step, a share in tenths."""
 
     type: Literal["float"] = "float"
-
-    def middle(self) -> float:
-        """The value halfway from low to high, between orders of magnitude where `log` is true."""
-        values = self.grid()
-        return values[(len(values) - 1) // 2] if values else self._halfway()
 
     def _meant(self, value: Scalar) -> Scalar | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -323,9 +319,4 @@ Parameter = Annotated[Int | Float | Categorical | Ordinal | Fixed, Field(discrim
 
 def extremes(parameter: Parameter) -> tuple[Scalar, ...]:
     """The values that break a law if any value does: both ends of a range, or all choices."""
-    match parameter:
-        case Fixed():
-            return (parameter.value,)
-        case Int() | Float():
-            return (parameter.low, parameter.high)
-    return parameter.choices
+    return (parameter.low, parameter.high) if isinstance(parameter, Int | Float) else parameter.grid()

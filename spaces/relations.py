@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from spaces.errors import did_you_mean, key_path, listed, shown
-from spaces.parameters import Fixed, Float, Int, Parameter, Scalar, same
+from spaces.parameters import Fixed, Float, Parameter, Scalar, extremes, same
 
 Law = tuple[str, str]
 """The path of a key below the parameters, and the law broken there."""
@@ -27,9 +27,9 @@ def parents(parameter: Parameter) -> list[str]:
 
 def counts(parameter: Parameter) -> tuple[int, int] | None:
     """The smallest and the largest number of times it can stand for; None where it is no whole number."""
-    values = (parameter.low, parameter.high) if isinstance(parameter, Int) else parameter.grid()
-    whole = [value for value in values or () if isinstance(value, int) and not isinstance(value, bool)]
-    return (min(whole), max(whole)) if whole and len(whole) == len(values or ()) else None
+    values = extremes(parameter)
+    whole = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
+    return (min(whole), max(whole)) if len(whole) == len(values) else None
 
 
 def repeats(name: str, parameters: Mapping[str, Parameter]) -> list[str]:

@@ -244,7 +244,8 @@ class Space(BaseModel):
 
     def _uncertain(self, full: str, params: Params) -> str | None:
         """Why a name does not exist beside params, or may not exist once the missing ones are drawn."""
-        for parent, values in self._unmet(full, params):
+        if unmet := next(self._unmet(full, params), None):
+            parent, values = unmet
             return f"exists only when {parent} = {listed(values)} ({_state(parent, params)})"
         name, index = self._places[full]
         repeat = relations.per(self.parameters[name])
