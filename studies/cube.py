@@ -1,8 +1,7 @@
 """Configurations as places in the unit cube: each parameter from 0 to 1."""
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,28 +16,31 @@ Array = NDArray[np.float64]
 BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
-class Place(ABC):
-    """Answers what is drawn for one configuration by where it lies."""
+class Place:
+    """One configuration by where it lies: a `spaces.sampling.Trial` that "draws" the values there.
 
-    @abstractmethod
-    def at(self, name: str) -> float:
-        """Where a parameter lies, from 0 to below 1."""
+    Args:
+        at: Where a parameter lies, by its full name: from 0 to below 1.
+    """
+
+    def __init__(self, at: Callable[[str], float]) -> None:
+        self._at = at
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """The whole number whose part of the range this is; with `log` the parts are alike in ratio, not in width."""
         if log:
-            return min(high, max(low, math.floor(_between(low, high + 1, self.at(name), log))))
-        return low + step * math.floor(self.at(name) * ((high - low) // step + 1))
+            return min(high, max(low, math.floor(_between(low, high + 1, self._at(name), log))))
+        return low + step * math.floor(self._at(name) * ((high - low) // step + 1))
 
     def suggest_float(
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         """The number there."""
-        return min(high, max(low, _between(low, high, self.at(name), log)))
+        return min(high, max(low, _between(low, high, self._at(name), log)))
 
     def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Scalar:
         """The choice whose part this is."""
-        return choices[math.floor(self.at(name) * len(choices))]
+        return choices[math.floor(self._at(name) * len(choices))]
 
 
 class Cube:
@@ -66,11 +68,14 @@ class Cube:
         return found
 
     def params(self, point: Array, given: Params | None = None) -> Params:
-        """The configuration at a point; along what it has by what is given, the point says nothing."""
-        return suggest(self._space, _Point(dict(zip(self.names, point.tolist(), strict=True))), given)
+        """The configuration at a point; a parameter whose value is given has that one, wherever the point lies."""
+        coordinates = dict(zip(self.names, point.tolist(), strict=True))
+        return suggest(self._space, Place(coordinates.__getitem__), given)
 
     def settled(self, points: Array, given: Params | None = None) -> Array:
-        """The points of the configurations there: in the middle of each part, NaN along what they lack.
+        """The points with each coordinate as `point` would have it for the configuration there.
+
+        So a whole number and a choice lie in the middle of their part, and what a configuration lacks is NaN.
 
         Args:
             points: Shape (points, coordinates), each from 0 to below 1.
@@ -88,16 +93,8 @@ class Cube:
         return found
 
 
-class _Point(Place):
-    def __init__(self, coordinates: dict[str, float]) -> None:
-        self._coordinates = coordinates
-
-    def at(self, name: str) -> float:
-        return self._coordinates[name]
-
-
 class _Asked:
-    """Notes what a parameter is drawn from; answers anything that lies in it."""
+    """A `spaces.sampling.Trial` that notes what a parameter is drawn from, and answers anything that lies in it."""
 
     distribution: BaseDistribution
 

@@ -29,7 +29,7 @@ from studies.ladder import Ladder
 from studies.plan import SamplerPlan
 from studies.quiet import quiet
 from studies.records import Direction, TrialRecord, sign_of
-from studies.spread import Spread
+from studies.spread import spread
 from studies.thompson import MOST, Thompson
 
 _START = 6  # trials with a value before a sampler is asked
@@ -89,7 +89,6 @@ class Proposer:
         self._direction = direction
         self._rungs = ladder.rungs(0)
         self._grid = Grid(space, plan.seed) if plan.name == "grid" or endless(space) is None else None
-        self._spread = Spread(space, plan.seed, _START)
         self._thompson = Thompson(space)
         self._kinds: dict[str, BaseDistribution] = {}
         self._drawn: dict[int, tuple[Params, Params]] = {}
@@ -120,7 +119,10 @@ class Proposer:
             return None
         if sum(other.value is not None for other in others) >= _START and not self._looks_around(number):
             return None
-        first = self._spread.params(number, given) if others or given else self._space.default()
+        if others or given:
+            first = spread(self._space, self._plan.seed, _START, number, given)
+        else:
+            first = self._space.default()
         return first if key(first) not in taken else None
 
     def _looks_around(self, number: int) -> bool:

@@ -20,7 +20,7 @@ from studies.ladder import Ladder
 from studies.plan import SamplerPlan
 from studies.records import TrialRecord
 from studies.sampler import Proposer, distributions, values_at_top
-from studies.spread import Spread
+from studies.spread import spread
 from studies.surrogate import GaussianProcess
 
 LADDER = Ladder(1, 27, 3)
@@ -188,8 +188,7 @@ def test_tpe_imitates_a_fifth_of_the_trials():
 
 def elsewhere(records: list[TrialRecord], seed: int = 0) -> list[int]:
     """The trials that were not drawn by the sampler."""
-    spread = Spread(space(PLANE), seed, 6)
-    return [record.number for record in records[6:] if record.params == spread.params(record.number)]
+    return [one.number for one in records[6:] if one.params == spread(space(PLANE), seed, 6, one.number)]
 
 
 def test_a_third_of_tpes_trials_look_around_for_what_is_better_in_the_end_than_after_an_epoch():
@@ -213,10 +212,10 @@ def test_a_search_that_learns_begins_in_the_middle_and_then_evenly_spread(name):
 
 def test_until_six_trials_have_a_value_all_are_spread_however_many_are_under_way():
     begun = [TrialRecord(number, "running", {"x": number / 10, "y": 0.0}) for number in range(15)]
-    spread = Spread(space(PLANE), 0, 6)
-    assert proposer(PLANE).propose(15, begun) == spread.params(15)
+    evenly = spread(space(PLANE), 0, 6, 15)
+    assert proposer(PLANE).propose(15, begun) == evenly
     done = [paused(number, record.params, bowl(record.params)) for number, record in enumerate(begun)]
-    assert proposer(PLANE).propose(15, done) != spread.params(15)
+    assert proposer(PLANE).propose(15, done) != evenly
 
 
 def test_tpe_follows_the_direction():

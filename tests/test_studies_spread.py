@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from spaces.space import Space
-from studies.spread import Spread
+from studies.spread import spread
 
 SPACE = Space.model_validate(
     {
@@ -23,7 +23,7 @@ SPACE = Space.model_validate(
 
 @pytest.mark.parametrize("cube", [0, 1, 7])
 def test_each_parameter_takes_every_part_of_its_range_once_in_a_hypercube(cube):
-    drawn = [Spread(SPACE, seed=3, size=8).params(8 * cube + place) for place in range(8)]
+    drawn = [spread(SPACE, 3, 8, 8 * cube + place) for place in range(8)]
     assert sorted(int(params["dropout"] / 0.5 * 8) for params in drawn) == list(range(8))
     assert Counter(params["optimizer"] for params in drawn) == {"adam": 4, "sgd": 4}
     assert Counter(params["filters_0"] for params in drawn) == {16: 2, 32: 2, 64: 2, 128: 2}
@@ -33,18 +33,18 @@ def test_each_parameter_takes_every_part_of_its_range_once_in_a_hypercube(cube):
 
 def test_what_is_spread_is_a_complete_configuration_of_the_space():
     for number in range(40):
-        params = Spread(SPACE, seed=0, size=10).params(number)
+        params = spread(SPACE, 0, 10, number)
         assert SPACE.problems_with(params) == []
         assert SPACE.active(params) == params
 
 
 def test_given_values_are_kept():
-    params = Spread(SPACE, seed=0, size=10).params(4, {"optimizer": "sgd", "dropout": 0.25})
+    params = spread(SPACE, 0, 10, 4, {"optimizer": "sgd", "dropout": 0.25})
     assert (params["optimizer"], params["dropout"]) == ("sgd", 0.25)
     assert "momentum" in params
 
 
 def test_a_place_depends_on_the_seed_and_the_number_alone():
-    drawn = [Spread(SPACE, seed, 10).params(number)["dropout"] for seed, number in ((0, 1), (0, 1), (0, 2), (1, 1))]
+    drawn = [spread(SPACE, seed, 10, number)["dropout"] for seed, number in ((0, 1), (0, 1), (0, 2), (1, 1))]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) == 3
