@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -201,10 +201,10 @@ def study_record(
     )
 
 
-def _history(trial: FrozenTrial, monitor: str) -> dict[str, tuple[float, ...]]:
+def _history(trial: FrozenTrial, monitor: str) -> Mapping[str, tuple[float, ...]]:
     told = trial.system_attrs.get(HISTORY)
     if isinstance(told, Curves):
-        return cast(dict[str, tuple[float, ...]], told)
+        return told
     if told is not None:
         return {name: tuple(curve) for name, curve in told.items()}
     reported = trial.intermediate_values

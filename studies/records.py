@@ -74,7 +74,7 @@ class TrialRecord:
     value: float | None = None
     best_epoch: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    history: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     rungs: dict[int, float] = field(default_factory=dict)
     weights: int | None = None
     seconds: float = 0.0
@@ -138,7 +138,7 @@ class StudyRecord:
         space: The space as plain JSON values.
         data: "hash", "n_train", "n_validation", "classes"; "n_test" and "test_hash" once the test split was opened.
         state: "finished" once the search has ended.
-        created: When, local time.
+        created: When, with its time zone.
         trials: By number.
         retrained: One a repetition.
     """
