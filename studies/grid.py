@@ -9,6 +9,7 @@ from math import isqrt, prod
 from operator import attrgetter
 from typing import NamedTuple
 
+from spaces.errors import listed
 from spaces.parameters import Int, Parameter, Params, Scalar
 from spaces.space import Space
 from studies.errors import StudyError
@@ -50,8 +51,8 @@ class Grid:
     """
 
     def __init__(self, space: Space, seed: int) -> None:
-        if name := endless(space):
-            raise StudyError(f'sampler.name: "grid" needs a step in every float; {name} has none')
+        if law := no_grid(space):
+            raise StudyError(law)
         self._space = space
         self._values = {full: _values(space.parameter(full)) for full in space.full_names}
         self._decisive = set(space.decisive)
@@ -149,9 +150,15 @@ def shuffled(place: int, size: int, seed: int) -> int:
             return place
 
 
-def endless(space: Space) -> str | None:
-    """The name of a parameter that has more values than can be counted, None where there is none."""
-    return next((name for name, one in space.parameters.items() if not _values(one)), None)
+def endless(space: Space) -> list[str]:
+    """The names of the parameters that have more values than can be counted."""
+    return [name for name, one in space.parameters.items() if not _values(one)]
+
+
+def no_grid(space: Space) -> str | None:
+    """Why a space has no grid; None where it has one."""
+    names = listed(endless(space), "and")
+    return f'sampler.name: "grid" needs a step in every float; there is none in {names}' if names else None
 
 
 def _values(parameter: Parameter) -> tuple[Scalar, ...] | range:

@@ -10,7 +10,6 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from spaces import CATALOG as SPACES
 from spaces import (
-    Float,
     InputError,
     LawError,
     Parameter,
@@ -18,7 +17,6 @@ from spaces import (
     Space,
     did_you_mean,
     find,
-    listed,
     load_space,
     read_toml,
     shown,
@@ -29,6 +27,7 @@ from spaces.parameters import extremes, in_order
 from spaces.space import is_hypermodel
 from studies import overrides as command_line
 from studies.files import NAME_LAW, is_name
+from studies.grid import no_grid
 from studies.ladder import Ladder
 from studies.overrides import Override, is_path
 from studies.patience import EarlyStopping, Plateau, waiting_problems
@@ -385,9 +384,8 @@ def law_breaks(name: str, parameter: Parameter) -> Iterator[str]:
 
 
 def _grid_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
-    endless = [n for n, p in space.parameters.items() if isinstance(p, Float) and p.grid() is None]
-    if plan.sampler.name == "grid" and endless:
-        yield f'sampler.name: "grid" needs a step in every float; there is none in {listed(endless, "and")}'
+    if plan.sampler.name == "grid" and (law := no_grid(space)):
+        yield law
 
 
 def _sorted_out(error: InputError, changes: Sequence[Override], refused: Sequence[str]) -> InputError:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from importlib.util import find_spec
 from itertools import chain, pairwise
-from math import isfinite
+from operator import attrgetter
 from statistics import median
 from typing import Any
 
@@ -37,10 +37,9 @@ _MOST_GOOD = 25
 _ATTEMPTS = 5  # draws of the sampler for what is not tried yet
 _BY_CHANCE = 20  # draws after them
 _BEST_SHOWN = 50
-_MOST_SHOWN = {"tpe": 1000}
+_MOST_SHOWN_TO_TPE = 1000
 _LEARNING = ("tpe", "gp")  # cmaes has a beginning of its own
 _LOOK_AROUND = 3  # of so many of tpe's trials one, by chance, looks elsewhere
-_PACKAGES = {"cmaes": "cmaes"}
 
 
 class Proposer:
@@ -83,12 +82,14 @@ class Proposer:
     """
 
     def __init__(self, space: Space, plan: SamplerPlan, direction: Direction, ladder: Ladder) -> None:
-        _refuse_missing_package(plan.name)
+        if plan.name == "cmaes" and find_spec("cmaes") is None:
+            law = "needs a package that is not installed: pip install cmaes"
+            raise StudyError(f'sampler.name: "cmaes" {law}', exit_code=3)
         self._space = space
         self._plan = plan
         self._direction = direction
         self._rungs = ladder.rungs(0)
-        self._grid = Grid(space, plan.seed) if plan.name == "grid" or endless(space) is None else None
+        self._grid = Grid(space, plan.seed) if plan.name == "grid" or not endless(space) else None
         self._thompson = Thompson(space)
         self._kinds: dict[str, BaseDistribution] = {}
         self._drawn: dict[int, tuple[Params, Params]] = {}
@@ -105,7 +106,7 @@ class Proposer:
         Returns:
             The params, fixed ones included; None when all configurations of the space were tried.
         """
-        others = sorted((record for record in records if record.number != number), key=_number)
+        others = sorted((record for record in records if record.number != number), key=attrgetter("number"))
         taken = {key(record.params) for record in others if record.begun}
         if self._grid and self._plan.name == "grid" and given is None:
             return self._grid.next(taken)
@@ -154,12 +155,11 @@ class Proposer:
 
     def _worth(self, records: Sequence[TrialRecord]) -> list[tuple[TrialRecord, float]]:
         """What gp learns from: trials and their values at the top, more being better; a failure has the worst."""
-        values = values_at_top(records, self._rungs)
         sign = sign_of(self._direction)
-        worst = min((sign * value for value in values.values()), default=0.0)
-        known = [record for record in records if record.number in values or record.state == "failed"]
-        chosen = _chosen(known, values, self._direction, MOST)
-        return [(record, sign * values.get(record.number, sign * worst)) for record in chosen]
+        worth = {number: sign * value for number, value in values_at_top(records, self._rungs).items()}
+        worst = min(worth.values(), default=0.0)
+        known = [record for record in records if record.number in worth or record.state == "failed"]
+        return [(record, worth.get(record.number, worst)) for record in _chosen(known, worth, "maximize", MOST)]
 
     def _sampler(self, seed: int) -> BaseSampler:
         name = self._plan.name
@@ -180,7 +180,8 @@ class Proposer:
             return []
         values = values_at_top(records, self._rungs)
         telling = [one for one in records if one.number in values or one.state == "failed" or not one.finished]
-        chosen = _chosen(telling, values, self._direction, _MOST_SHOWN.get(self._plan.name, len(telling)))
+        most = _MOST_SHOWN_TO_TPE if self._plan.name == "tpe" else len(telling)
+        chosen = _chosen(telling, values, self._direction, most)
         return [self._copy(record, values.get(record.number)) for record in chosen]
 
     def _copy(self, record: TrialRecord, value: float | None) -> FrozenTrial:
@@ -240,11 +241,11 @@ def values_at_top(records: Sequence[TrialRecord], rungs: Sequence[int]) -> dict[
     for low, high in reversed(list(pairwise(rungs))):
         both = [record.rungs for record in records if low in record.rungs and high in record.rungs]
         gains = [passed[high] - passed[low] for passed in both]
-        left[low] = left[high] + median([gain for gain in gains if isfinite(gain)] or [0.0])
+        left[low] = left[high] + median([gain for gain in gains if math.isfinite(gain)] or [0.0])
     values = {}
     for record in records:
         at, value = _last(record, rungs)
-        if value is not None and isfinite(value):
+        if value is not None and math.isfinite(value):
             values[record.number] = value + left[at]
     return values
 
@@ -325,13 +326,6 @@ def _always_numbers(space: Space) -> dict[str, BaseDistribution]:
     }
 
 
-def _refuse_missing_package(sampler: str) -> None:
-    package = _PACKAGES.get(sampler)
-    if package and find_spec(package) is None:
-        law = f"needs a package that is not installed: pip install {package}"
-        raise StudyError(f'sampler.name: "{sampler}" {law}', exit_code=3)
-
-
 def _seed(seed: int, number: int, attempt: int) -> int:
     return int(np.random.SeedSequence([seed, number, attempt]).generate_state(1)[0])
 
@@ -339,7 +333,3 @@ def _seed(seed: int, number: int, attempt: int) -> int:
 def _good(trials: int) -> int:
     """How many of so many trials tpe imitates: a fifth. With Optuna's tenth it hardly learns from a few dozen."""
     return min(math.ceil(trials / 5), _MOST_GOOD)
-
-
-def _number(record: TrialRecord) -> int:
-    return record.number

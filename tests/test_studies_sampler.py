@@ -430,7 +430,7 @@ def test_a_grid_follows_chains_of_conditions_and_repeats():
 
 
 def test_a_grid_over_a_continuous_parameter_is_refused_by_name():
-    with pytest.raises(StudyError, match="needs a step in every float; x has none") as refused:
+    with pytest.raises(StudyError, match='needs a step in every float; there is none in "x"') as refused:
         proposer(PLANE, "grid")
     assert refused.value.exit_code == 2
 
