@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -26,6 +27,10 @@ class Access:
         self.database = database
         self.engine = engine
         self._reader = engine.execution_options(**database.reading)
+
+    def explained(self) -> AbstractContextManager[None]:
+        """A context in which whatever the database raises becomes a `StudyError`."""
+        return explained(self.database.place, self.database.secrets)
 
     def read(self, query: Callable[[Session], Answer]) -> Answer:
         """Ask in a session whose queries all see the same moment, and that waits for no writer.
@@ -70,7 +75,7 @@ class Access:
         """Do something, again and again while the server is away, and say whether it is another try."""
         deadline = time.monotonic() + self.database.patience_seconds
         pause, again = 0.5, False
-        with explained(self.database.place, self.database.secrets):
+        with self.explained():
             while True:
                 try:
                     self.database.check()

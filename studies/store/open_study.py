@@ -7,14 +7,13 @@ from typing import Any, Self
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.study import StudyDirection
 from sqlalchemy.orm import Session
 
 from spaces.parameters import Params
 from studies.errors import StudyError
 from studies.history import FIXED, PAUSED, packed, study_record, unpacked
 from studies.locks import Held
-from studies.records import Direction, StudyRecord, TrialRecord, TrialState
+from studies.records import StudyRecord, TrialRecord, TrialState
 from studies.store import formats, tables
 from studies.store.access import Access
 from studies.store.databases import Lock
@@ -237,9 +236,7 @@ def read_study(session: Session, place: str, name: str, study_id: int) -> StudyR
         StudyError: Another version of toprung wrote it, or what it holds is damaged (exit code 3).
     """
     with told_damage(place, name), no_garbage():
-        direction: Direction = "minimize"
-        if tables.study_direction(session, study_id) == StudyDirection.MAXIMIZE:
-            direction = "maximize"
+        direction = tables.study_direction(session, study_id)
         attributes = tables.study_attributes(session, study_id)
         formats.refuse_newer(attributes.get(formats.KEY), place, name)
         metric = tables.metric_name(session, study_id)

@@ -58,9 +58,10 @@ class Store:
         address = parse(url)
         kind = SQLiteDatabase if address.get_backend_name() == "sqlite" else ServerDatabase
         database: Database = kind(address, read_only)
+        may_make = create and not read_only
         with explained(database.place, database.secrets):
-            database.prepare(create and not read_only)
-            _refuse_other_schema(database, create and not read_only)
+            database.prepare(may_make)
+            _refuse_other_schema(database, may_make)
             engine = create_engine(database.url, **database.options())
         database.listen(engine)
         return cls(database, engine)
@@ -69,7 +70,7 @@ class Store:
     def storage(self) -> BulkStorage:
         """Optuna's view of the store, for Optuna's own tools; made when it is first asked for."""
         database = self._access.database
-        with explained(self._place, database.secrets):
+        with self._access.explained():
             return BulkStorage.over(self._access.engine, _template(database), database.options())
 
     def view(self, describe: Describe) -> View:
@@ -79,7 +80,7 @@ class Store:
             describe: What to show of a study beside what is stored.
         """
         database = self._access.database
-        with explained(self._place, database.secrets):
+        with self._access.explained():
             view = View.over(self._access.engine, _template(database), database.options())
         view.describe = describe
         return view
@@ -111,7 +112,7 @@ class Store:
             StudyError: There is none of that name, or the store cannot be read.
         """
         self._access.read(lambda session: self._find(session, name))
-        with explained(self._place, self._access.database.secrets):
+        with self._access.explained():
             return optuna.load_study(study_name=name, storage=self.storage)
 
     def begin(
@@ -177,7 +178,7 @@ class Store:
 
     def _lock(self, name: str) -> Lock:
         try:
-            with explained(self._place, self._access.database.secrets):
+            with self._access.explained():
                 return self._access.database.lock(self._access.engine, name)
         except Held as holder:
             law = "wait for it or stop it"
@@ -200,7 +201,7 @@ class Store:
         before = unpacked(kept)
         before.get("sampler", {}).pop("name", None)  # the first release held studies to it
         lines = differences(before, json.loads(json.dumps(fingerprint)))
-        old = tables.study_direction(session, study_id).name.lower()
+        old = tables.study_direction(session, study_id)
         if old != direction:
             lines.append(f"direction: {old} in the store, {direction} in the file")
         if lines:

@@ -19,6 +19,8 @@ from sqlalchemy import Table, UniqueConstraint, bindparam, delete, func, insert,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from studies.records import Direction
+
 METRIC_NAMES = "study:metric_names"  # what Study.set_metric_names writes
 
 _STUDIES = models.StudyModel.__table__.c
@@ -57,11 +59,11 @@ _LOCK_STUDY = (
 )
 
 
-def study_direction(session: Session, study_id: int) -> StudyDirection:
-    """The direction of a study's first objective."""
+def study_direction(session: Session, study_id: int) -> Direction:
+    """The direction of a study's first objective; "minimize" where none is set."""
     table = models.StudyDirectionModel
     query = select(table.direction).where(table.study_id == study_id).order_by(table.objective)
-    return session.scalars(query).first() or StudyDirection.NOT_SET
+    return "maximize" if session.scalars(query).first() == StudyDirection.MAXIMIZE else "minimize"
 
 
 def study_attributes(session: Session, study_id: int) -> dict[str, Any]:
