@@ -107,7 +107,11 @@ def scale(axes: Axes, metric: str, values: Iterable[float], *, maximize: bool) -
 
 
 def in_sight(values: Sequence[float]) -> Sequence[float]:
-    """All values, the best first, or all but the worst fifth where that would press the others flat."""
+    """The values that an axis should show: all, but not the worst fifth where it would press the others flat.
+
+    Args:
+        values: The best first.
+    """
     better = values[: math.ceil(0.8 * len(values))]
     return better if abs(values[0] - values[-1]) > 3 * abs(values[0] - better[-1]) else values
 

@@ -114,10 +114,10 @@ def rungs(study: StudyRecord) -> Chart | None:
 
 
 def progress(study: StudyRecord) -> Chart | None:
-    """Values by the epochs of all trials begun by then, and the best complete one so far.
+    """Values by the epochs that the search had trained by then, and the best complete one so far.
 
-    The store does not tell when an epoch was trained. So a trial stands where those that began before it ended, if
-    it is complete, or before it began, if it is not, had come with all the epochs that they ever trained.
+    The store does not tell when an epoch was trained. So all epochs of a trial are counted from its beginning on. A
+    complete trial stands at the count when it ended, any other at the count when it began.
 
     Returns:
         None where fewer than two trials have a value.

@@ -114,7 +114,7 @@ class Grid:
             digits[-1] += 1
 
     def _first_branch(self, digits: Sequence[int]) -> tuple[list[int], int]:
-        """How many values each digit of the first branch that begins so may stand for, and the branch's size."""
+        """Of the first branch whose digits begin with these: how many values each digit has, and the branch's size."""
         deciding: list[int] = []
         free: list[int] = []
 

@@ -117,12 +117,18 @@ class Ladder:
         return bisect_right(filled, number % filled[-1])
 
     def least(self, bracket: int, rung: int, trials: int) -> int:
-        """Arrivals at a rung, given by its index, before anyone goes up by the rule.
+        """How many trials must have arrived at a rung before the rule lets one go up.
 
-        As many as the factor; at the third rung of the first bracket, while a study has no more `trials` than the
-        quota of that bracket, twice as many less one, just before there is a second place: the first trial stands there
-        without having earned it, and what goes on from there trains for most of its epochs and, once complete, is
-        outranked by nothing that isn't.
+        As many as the factor. At the third rung of the first bracket it is twice the factor less one, one arrival
+        before there is a second place. The study's first trial stands there without having earned it, so with fewer
+        arrivals a trial would go up that had only that one to beat; and what goes up from there is expensive: most
+        of its epochs are still to come, and once it is complete no incomplete trial outranks it.
+
+        Args:
+            bracket: From 0.
+            rung: The rung's index in the bracket, from 0.
+            trials: How many the study has so far: once there are more than the first bracket's quota, all of that
+                bracket have begun, and the plain rule holds.
         """
         filling = bracket == 0 and rung == AHEAD and trials <= self.quota[0]
         return 2 * self.reduction_factor - 1 if filling else self.reduction_factor

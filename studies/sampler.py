@@ -30,7 +30,7 @@ from studies.plan import SamplerPlan
 from studies.quiet import quiet
 from studies.records import Direction, TrialRecord, sign_of
 from studies.spread import spread
-from studies.thompson import MOST, Thompson
+from studies.thompson import MOST_TRIALS, Thompson
 
 _START = 6  # trials with a value before a sampler is asked
 _MOST_GOOD = 25
@@ -159,7 +159,7 @@ class Proposer:
         worth = {number: sign * value for number, value in values_at_top(records, self._rungs).items()}
         worst = min(worth.values(), default=0.0)
         known = [record for record in records if record.number in worth or record.state == "failed"]
-        return [(record, worth.get(record.number, worst)) for record in _chosen(known, worth, "maximize", MOST)]
+        return [(record, worth.get(record.number, worst)) for record in _chosen(known, worth, "maximize", MOST_TRIALS)]
 
     def _sampler(self, seed: int) -> BaseSampler:
         name = self._plan.name

@@ -13,7 +13,7 @@ from studies.cube import BELOW_ONE, Array, Cube
 from studies.records import TrialRecord
 from studies.surrogate import GaussianProcess
 
-MOST = 100  # trials a process learns from: it takes time by their cube
+MOST_TRIALS = 100  # that a process learns from: it takes time by their cube
 _ANYWHERE = 100  # candidates
 _NEARBY = 20  # candidates about each of the best
 _BEST = 5
