@@ -54,8 +54,7 @@ class Promotion:
         self._numbers: set[int] = set()  # every trial that was ever added
         self._running: dict[int, _Place] = {}  # by number; the rung a trial is on its way to
         self._paused: dict[int, _Place] = {}  # by number; the rung a trial stands on
-        self._on_their_way = [0] * ladder.brackets
-        self._complete = [0] * ladder.brackets
+        self._completed: set[int] = set()  # brackets in which a trial is complete
 
     @classmethod
     def rebuild(cls, ladder: Ladder, direction: Direction, records: Iterable[TrialRecord]) -> "Promotion":
@@ -94,9 +93,9 @@ class Promotion:
         if place is None or self._at(place) != epochs:
             expected = "it is not running" if place is None else f"its rung is {self._at(place)}"
             raise ValueError(f"trial {number} cannot arrive at {epochs} epochs: {expected}")
-        self._stop_running(number)
+        del self._running[number]
         if epochs == self._ladder.max_resource:
-            self._complete[place.bracket] += 1
+            self._completed.add(place.bracket)
             return
         self._paused[number] = place
         if math.isfinite(value):
@@ -109,7 +108,7 @@ class Promotion:
             ValueError: The trial is neither running nor paused.
         """
         if number in self._running:
-            self._stop_running(number)
+            del self._running[number]
         elif number in self._paused:
             self._rung(self._paused.pop(number)).leave(number)
         else:
@@ -117,12 +116,7 @@ class Promotion:
 
     def candidates(self) -> list[Step]:
         """All that may go up: highest rung first, then the best value, then the oldest."""
-        found = {
-            (-at, key)
-            for epochs, rungs in zip(self._epochs, self._rungs, strict=True)
-            for at, rung in zip(epochs, rungs, strict=False)
-            for key in rung.candidates()
-        }
+        found = {(-epochs, key) for epochs, rung in self._every_rung() for key in rung.candidates()}
         found.update(self._first())
         return [self._step(number, self._above(number)) for _, (_, number) in sorted(found)]
 
@@ -154,10 +148,9 @@ class Promotion:
 
     def _promotable(self) -> Iterator[tuple[int, Key]]:
         """The best of each rung that may go up, with the negative epochs of its rung for sorting."""
-        for epochs, rungs in zip(self._epochs, self._rungs, strict=True):
-            for at, rung in zip(epochs, rungs, strict=False):
-                if (best := rung.promotable()) is not None:
-                    yield -at, best
+        for epochs, rung in self._every_rung():
+            if (best := rung.promotable()) is not None:
+                yield -epochs, best
         yield from self._first()
 
     def _first(self) -> Iterator[tuple[int, Key]]:
@@ -168,8 +161,9 @@ class Promotion:
 
     def _last_resort(self) -> Iterator[tuple[int, Key]]:
         """The best of the highest rung of each bracket that would otherwise complete no trial."""
+        on_their_way = {place.bracket for place in self._running.values()}
         for bracket, rungs in enumerate(self._rungs):
-            if self._complete[bracket] or self._on_their_way[bracket]:
+            if bracket in self._completed or bracket in on_their_way:
                 continue
             waiting = ((-at, rung.best()) for at, rung in zip(self._epochs[bracket], rungs, strict=False))
             yield from sorted((at, best) for at, best in waiting if best is not None)[:1]
@@ -194,11 +188,7 @@ class Promotion:
 
     def _run(self, number: int, place: _Place) -> Step:
         self._running[number] = place
-        self._on_their_way[place.bracket] += 1
         return self._step(number, place)
-
-    def _stop_running(self, number: int) -> None:
-        self._on_their_way[self._running.pop(number).bracket] -= 1
 
     def _restore(self, record: TrialRecord) -> None:
         """Replay a trial: through the rungs it passed, then to how it stands."""
@@ -212,7 +202,13 @@ class Promotion:
             self._go_up(record.number)
         if record.finished and (record.number in self._running or record.number in self._paused):
             self.fail(record.number)
-            self._complete[bracket] += record.state == "complete"
+            if record.state == "complete":
+                self._completed.add(bracket)
+
+    def _every_rung(self) -> Iterator[tuple[int, Rung]]:
+        """Each rung below the top, with its epochs."""
+        for epochs, rungs in zip(self._epochs, self._rungs, strict=True):
+            yield from zip(epochs, rungs, strict=False)
 
     def _rung(self, place: _Place) -> Rung:
         return self._rungs[place.bracket][place.rung]
