@@ -39,8 +39,8 @@ class _Branch(NamedTuple):
 class Grid:
     """Walks through all configurations.
 
-    The walk needs no memory, however large the space: the n-th configuration is computed. Only branches are gone
-    through before it begins.
+    The n-th configuration is computed, however large the space: only branches are gone through before the walk
+    begins, and only configurations that it came to are kept.
 
     Args:
         space: What may vary.
@@ -58,7 +58,6 @@ class Grid:
         self._decisive = set(space.decisive)
         self._seed = seed
         self._walked: list[Params] = []
-        self._place = 0
 
     def next(self, taken: AbstractSet[Key]) -> Params | None:
         """The first configuration of the walk that is not taken, None when there is none.
@@ -74,9 +73,8 @@ class Grid:
     def _walk(self) -> Iterator[Params]:
         yield from self._walked
         size = self._branches[-1].end
-        while self._place < size:
-            found = self._at(shuffled(self._place, size, self._seed))
-            self._place += 1
+        while len(self._walked) < size:
+            found = self._at(shuffled(len(self._walked), size, self._seed))
             self._walked.append(found)
             yield found
 

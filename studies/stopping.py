@@ -37,7 +37,7 @@ class Stopping:
                 direction=StudyDirection[direction.upper()],
                 pruner=pruner,
             )
-        self._ready: list[Step] = []
+        self._ready: dict[int, Step] = {}  # by number, in the order in which they became so
         self._running: dict[int, Step] = {}
         self._stopped: set[int] = set()
 
@@ -54,7 +54,8 @@ class Stopping:
     def add(self, number: int) -> int:
         """Enter a new trial; its first rung in epochs."""
         self._study.add_trial(create_trial(state=TrialState.RUNNING))
-        return self._go(number, 0).to_epoch
+        self._running[number] = self._next(number, 0)
+        return self._running[number].to_epoch
 
     def arrive(self, number: int, epochs: int, value: float) -> None:
         """A trial finished a rung: it goes on at once, or is stopped."""
@@ -66,22 +67,21 @@ class Stopping:
         if not math.isfinite(value) or trial.should_prune():
             self._stopped.add(number)
         else:
-            self._ready.append(self._next(number, epochs))
+            self._ready[number] = self._next(number, epochs)
 
     def fail(self, number: int) -> None:
         """A trial is out."""
         self._running.pop(number, None)
-        self._ready = [step for step in self._ready if step.number != number]
+        self._ready.pop(number, None)
 
     def candidates(self) -> list[Step]:
         """The trials that go on, first come, first served."""
-        return list(self._ready)
+        return list(self._ready.values())
 
     def take(self, number: int | None = None) -> Step | None:
         """Let a candidate go on; without a number the first."""
-        step = next((step for step in self._ready if number in (None, step.number)), None)
+        step = self._ready.pop(next(iter(self._ready), -1) if number is None else number, None)
         if step is not None:
-            self._ready.remove(step)
             self._running[step.number] = step
         return step
 
@@ -93,11 +93,6 @@ class Stopping:
         """Whether the pruner stopped a trial."""
         return number in self._stopped
 
-    def _go(self, number: int, epochs: int) -> Step:
-        step = self._next(number, epochs)
-        self._running[number] = step
-        return step
-
     def _next(self, number: int, epochs: int) -> Step:
         return Step(number, epochs, next(rung for rung in self._rungs if rung > epochs))
 
@@ -106,8 +101,6 @@ class Stopping:
         for epochs in sorted(record.rungs):
             if record.number in self._running:
                 self.arrive(record.number, epochs, record.rungs[epochs])
-                self._ready = [step for step in self._ready if step.number != record.number]
-                if epochs < self._top and not self.out(record.number):
-                    self._go(record.number, epochs)
+                self.take(record.number)
         if record.finished:
             self._running.pop(record.number, None)
