@@ -54,7 +54,7 @@ class Cube:
     def __init__(self, space: Space) -> None:
         self._space = space
         varying = {full: space.parameter(full) for full in space.full_names}
-        self.kinds = {full: drawn_from(one) for full, one in varying.items() if not isinstance(one, Fixed)}
+        self.kinds = {full: _drawn_from(one) for full, one in varying.items() if not isinstance(one, Fixed)}
         self.names = list(self.kinds)
         self._decisive = [index for index, full in enumerate(self.names) if full in space.decisive]
 
@@ -113,7 +113,7 @@ class _Asked:
         return choices[0]
 
 
-def drawn_from(parameter: Parameter) -> BaseDistribution:
+def _drawn_from(parameter: Parameter) -> BaseDistribution:
     """The distribution that a sampler draws a parameter from, indices included."""
     asked = _Asked()
     draw(asked, "", parameter)

@@ -19,9 +19,10 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from spaces.parameters import Fixed, Float, Int, Parameter, Params
+from spaces.relations import parents
 from spaces.sampling import suggest, to_index
 from spaces.space import Space
-from studies.cube import drawn_from
+from studies.cube import Cube
 from studies.errors import StudyError
 from studies.evolution import Evolution
 from studies.grid import Grid, Key, endless, key
@@ -90,8 +91,8 @@ class Proposer:
         self._direction = direction
         self._rungs = ladder.rungs(0)
         self._grid = Grid(space, plan.seed) if plan.name == "grid" or not endless(space) else None
-        self._thompson = Thompson(space)
-        self._kinds: dict[str, BaseDistribution] = {}
+        self._cube = Cube(space)
+        self._thompson = Thompson(self._cube)
         self._drawn: dict[int, tuple[Params, Params]] = {}
         self._sampler(0)  # so that what it refuses is refused before the first trial
 
@@ -171,7 +172,7 @@ class Proposer:
                     seed=seed, n_startup_trials=_START, gamma=_good, multivariate=True, group=True, constant_liar=True
                 )
         if name == "cmaes":
-            return Evolution(_always_numbers(self._space), seed)
+            return Evolution(self._always_numbers(), seed)
         return RandomSampler(seed=seed)
 
     def _shown(self, records: Sequence[TrialRecord]) -> list[FrozenTrial]:
@@ -195,7 +196,7 @@ class Proposer:
             state=state,
             value=value if state == TrialState.COMPLETE else None,
             params=drawn,
-            distributions={full: self._kinds[full] for full in drawn},
+            distributions={full: self._cube.kinds[full] for full in drawn},
             datetime_start=None,
             datetime_complete=None,
             user_attrs={},
@@ -207,12 +208,20 @@ class Proposer:
         """The params of a trial as a sampler draws them, without fixed ones; kept, for they never change."""
         params, drawn = self._drawn.get(record.number, ({}, {}))
         if params != record.params:
-            parameters = {full: self._space.parameter(full) for full in record.params}
-            varying = {full: one for full, one in parameters.items() if not isinstance(one, Fixed)}
-            drawn = {full: to_index(one, record.params[full]) for full, one in varying.items()}
-            self._kinds |= {full: drawn_from(one) for full, one in varying.items() if full not in self._kinds}
+            varying = {full: value for full, value in record.params.items() if full in self._cube.kinds}
+            drawn = {full: to_index(self._space.parameter(full), value) for full, value in varying.items()}
             self._drawn[record.number] = (record.params, drawn)
         return drawn
+
+    def _always_numbers(self) -> dict[str, BaseDistribution]:
+        """The number parameters that every trial has, and what they are drawn from."""
+        always = [name for name, one in self._space.parameters.items() if not parents(one)]
+        kinds = {name: self._cube.kinds[name] for name in always if name in self._cube.kinds}
+        return {
+            name: kind
+            for name, kind in kinds.items()
+            if not isinstance(kind, CategoricalDistribution) and not kind.single()
+        }
 
 
 def distributions(space: Space, params: Params) -> dict[str, BaseDistribution]:
@@ -310,20 +319,6 @@ def _divisor(low: float, high: float, step: float | None) -> float | None:
     if step is None or (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)):
         return None
     return step
-
-
-def _always_numbers(space: Space) -> dict[str, BaseDistribution]:
-    """The number parameters that every trial has, and what they are drawn from."""
-    always = {
-        name: drawn_from(parameter)
-        for name, parameter in space.parameters.items()
-        if not isinstance(parameter, Fixed) and parameter.per is None and not parameter.when
-    }
-    return {
-        name: kind
-        for name, kind in always.items()
-        if not isinstance(kind, CategoricalDistribution) and not kind.single()
-    }
 
 
 def _seed(seed: int, number: int, attempt: int) -> int:

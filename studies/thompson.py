@@ -8,7 +8,6 @@ from optuna.distributions import CategoricalDistribution
 from threadpoolctl import ThreadpoolController
 
 from spaces.parameters import Params
-from spaces.space import Space
 from studies.cube import BELOW_ONE, Array, Cube
 from studies.records import TrialRecord
 from studies.surrogate import GaussianProcess
@@ -35,14 +34,14 @@ class Thompson:
     median)), for what separates good trials from the best matters more than how bad a bad one is.
 
     Args:
-        space: What may vary.
+        cube: Of the space.
 
     Source:
         Thompson (1933), Biometrika 25(3/4); Russo et al. (2018), "A Tutorial on Thompson Sampling", arXiv:1707.02038.
     """
 
-    def __init__(self, space: Space) -> None:
-        self._cube = Cube(space)
+    def __init__(self, cube: Cube) -> None:
+        self._cube = cube
         self._is_choice = np.array([isinstance(kind, CategoricalDistribution) for kind in self._cube.kinds.values()])
         self._known: dict[int, tuple[Params, Array]] = {}
         self._learned: tuple[Array, Array, GaussianProcess] | None = None
