@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
-from studies.records import StudyRecord, TrialRecord
+from studies.records import StudyRecord, TrialRecord, best_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,6 @@ def _counts(study: StudyRecord, bracket: int, trials: Sequence[TrialRecord]) -> 
     steps = zip([0, *rungs], [*rungs[:-1], math.inf], strict=False)
     spent = [sum(round(min(trial.epochs, high)) - low for trial in trials if trial.epochs > low) for low, high in steps]
     return [
-        RungCount(bracket, epochs, len(arrivals[epochs]), went_on, _best(study, arrivals[epochs]), cost)
+        RungCount(bracket, epochs, len(arrivals[epochs]), went_on, best_of(arrivals[epochs], study.direction), cost)
         for epochs, went_on, cost in zip(rungs, above, spent, strict=False)
     ]
-
-
-def _best(study: StudyRecord, values: Iterable[float]) -> float | None:
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return None
-    return max(finite) if study.direction == "maximize" else min(finite)

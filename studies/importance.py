@@ -13,7 +13,7 @@ from typing import Any
 from spaces.parameters import Scalar
 from spaces.relations import base_name
 from studies.absent import absent
-from studies.records import StudyRecord, TrialRecord
+from studies.records import StudyRecord, TrialRecord, best_of
 
 LEAST_TRIALS = 12
 ENOUGH_TRIALS = 20
@@ -89,12 +89,10 @@ def _best(study: StudyRecord, trial: TrialRecord, epochs: int) -> float | None:
     if trial.state == "failed":
         return None
     if epochs in trial.rungs:  # a trial that stopped early is there with fewer epochs
-        value = trial.rungs[epochs]
-        return value if math.isfinite(value) else None
+        return best_of([trial.rungs[epochs]], study.direction)
     if trial.epochs < epochs:
         return None
-    finite = [value for value in trial.history.get(study.monitor, ())[:epochs] if math.isfinite(value)]
-    return (max if study.direction == "maximize" else min)(finite, default=None)
+    return best_of(trial.history.get(study.monitor, ())[:epochs], study.direction)
 
 
 def _evaluated(study: StudyRecord, values: Mapping[int, float], names: Sequence[str]) -> dict[str, float]:

@@ -3,7 +3,8 @@
 Accuracies and gaps are fractions, times are seconds, epochs are counted from 1.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -24,6 +25,11 @@ def direction_of(monitor: str) -> Direction:
 def sign_of(direction: Direction) -> int:
     """What values are multiplied by so that the greatest is the best: 1, or -1 where less is better."""
     return 1 if direction == "maximize" else -1
+
+
+def best_of(values: Iterable[float], direction: Direction) -> float | None:
+    """The best of the finite values; None where there is none."""
+    return (max if direction == "maximize" else min)(filter(math.isfinite, values), default=None)
 
 
 @dataclass(frozen=True, slots=True)
