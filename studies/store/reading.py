@@ -7,7 +7,7 @@ epochs that takes minutes. These take seconds, and give what Optuna's would.
 import gc
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -73,8 +73,9 @@ def read_trials(session: Session, study_id: int, *, for_optuna: bool = False) ->
     params = _read_params(session, study_id)
     user = _read_attributes(session, study_id, _READ_USER)
     system = _read_system_attributes(session, study_id, for_optuna)
-    values = _read_values(session, study_id)
-    reported = _read_reported(session, study_id, _READ_REPORTED if for_optuna else _READ_REPORTED_ONLY)
+    values = _read_numbers(session, study_id, _READ_VALUES, models.TrialValueModel.stored_repr_to_value)
+    convert = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+    reported = _read_numbers(session, study_id, _READ_REPORTED if for_optuna else _READ_REPORTED_ONLY, convert)
     return [
         _trial(row, params[row.trial_id], values[row.trial_id], reported[row.trial_id],
                user[row.trial_id], system[row.trial_id])
@@ -149,19 +150,11 @@ def _read_attributes(session: Session, study_id: int, query: Select[Any]) -> Any
     return found
 
 
-def _read_values(session: Session, study_id: int) -> ByTrial:
+def _read_numbers(session: Session, study_id: int, query: Select[Any], convert: Callable[..., float]) -> Any:
+    """By trial, and by objective or step; `convert` says which infinity, or NaN, is meant where there is no number."""
     found: dict[int, dict[int, float]] = defaultdict(dict)
-    convert = models.TrialValueModel.stored_repr_to_value
-    for trial, objective, value, kind in _rows(session, study_id, _READ_VALUES):
-        found[trial][objective] = convert(value, kind)
-    return found
-
-
-def _read_reported(session: Session, study_id: int, query: Select[Any]) -> Any:
-    found: dict[int, dict[int, float]] = defaultdict(dict)
-    convert = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
-    for trial, step, value, kind in _rows(session, study_id, query):
-        found[trial][step] = convert(value, kind) if value is None else value
+    for trial, place, value, kind in _rows(session, study_id, query):
+        found[trial][place] = convert(value, kind) if value is None else value
     return found
 
 

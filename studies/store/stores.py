@@ -205,10 +205,8 @@ class Store:
         if old != direction:
             lines.append(f"direction: {old} in the store, {direction} in the file")
         if lines:
-            raise StudyError(_DIFFERS.format(self._place, name) + "".join(f"\n  {line}" for line in lines))
-
-
-_DIFFERS = '{}: the study "{}" was begun otherwise; choose another name (--set name=NAME), or remove it first:'
+            law = "choose another name (--set name=NAME), or remove it first"
+            raise StudyError("\n  ".join([f'{self._place}: the study "{name}" was begun otherwise; {law}:', *lines]))
 
 
 def _refuse_other_schema(database: Database, create: bool) -> None:
