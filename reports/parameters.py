@@ -245,7 +245,7 @@ class _Values:
         cut = int(WORST_SHARE * (len(rising) - 1))
         self.low, self.high = (rising[cut], rising[-1]) if maximize else (rising[0], rising[-1 - cut])
         self.cut = (rising[0] < self.low, rising[-1] > self.high)
-        self.heights = _spread([min(max(value, self.low), self.high) for value in values])
+        self.heights = _from_0_to_1([min(max(value, self.low), self.high) for value in values])
 
     def ends(self, metric: str) -> tuple[str, str]:
         """What is written at its two ends."""
@@ -258,10 +258,10 @@ def _heights(trials: Sequence[TrialRecord], one: Dimension) -> list[float]:
     """From 0 to 1 on the parameter's axis; not a number where a trial has none."""
     raw = [one.place(trial.params[one.name]) if one.name in trial.params else math.nan for trial in trials]
     values = [math.log(value) if one.log else value for value in raw]
-    return _spread(values)
+    return _from_0_to_1(values)
 
 
-def _spread(values: Sequence[float]) -> list[float]:
+def _from_0_to_1(values: Sequence[float]) -> list[float]:
     known = [value for value in values if not math.isnan(value)]
     low, high = (min(known), max(known)) if known else (0.0, 0.0)
     return [(value - low) / (high - low) if high > low else value - low + 0.5 for value in values]

@@ -1,7 +1,7 @@
 """Keras Tuner's hyperparameters as parameters of a space, and back."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from keras_tuner import HyperParameters
@@ -34,7 +34,8 @@ def to_parameter(hp: Any) -> Parameter:
             choices = tuple(dict.fromkeys(hp.values))
             return Ordinal(choices=choices) if hp.ordered else Categorical(choices=choices)
         case _ if hp.sampling == "reverse_log" and hp.step is not None:
-            return Ordinal(choices=tuple(sorted(map(_number(hp), hp.values))))
+            number = int if isinstance(hp, kt.Int) else float
+            return Ordinal(choices=tuple(sorted(map(number, hp.values))))
     return _range(hp)
 
 
@@ -63,10 +64,6 @@ def own_name(full: str) -> str:
     """The hypermodel's name of a parameter, which `qualified` may have added to: "units" of "units[model=cnn]"."""
     found = _QUALIFIED.fullmatch(full)
     return found[1] if found else full
-
-
-def _number(hp: Any) -> Callable[[Any], Scalar]:
-    return int if isinstance(hp, kt.Int) else float
 
 
 def _range(hp: Any) -> Parameter:
