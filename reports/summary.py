@@ -36,7 +36,7 @@ def summary(study: StudyRecord) -> list[str]:
         compared, the winner's lead against its standard error, validation against test, the retrained score, and the
         epochs spent.
     """
-    if not study.trials:
+    if not _begun(study):
         return [compared(study)]
     trials = usable(study)
     sentences = [_winner(study, trials), _better_but_shorter(study, trials), compared(study)]
@@ -88,9 +88,9 @@ def _params(study: StudyRecord, trial: TrialRecord) -> str:
 
 def compared(study: StudyRecord) -> str:
     """How many configurations were compared, and what that does to the best value."""
-    if not study.trials:
-        return "No trial has been trained yet."
     begun, trials = _begun(study), usable(study)
+    if not begun:
+        return "No trial has been trained yet."
     counts = Counter(trial.state for trial in begun)
     states = listed([f"{counts[state]:,} {words}" for state, words in STANDINGS.items() if counts[state]])
     total = len(begun)

@@ -15,6 +15,8 @@ def text(*args, **more):
 
 def test_a_study_without_trials_says_so_and_nothing_else():
     assert summary(study()) == ["No trial has been trained yet."]
+    proposed = record(0, "pruned", 0)  # just before the time was up
+    assert summary(study([proposed])) == ["No trial has been trained yet."]
 
 
 def test_the_winner_is_named_with_its_score_its_epoch_and_its_params():
