@@ -6,7 +6,7 @@ Every kind answers the same four questions: which values it has (`grid`), what i
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -136,47 +136,32 @@ class _Range(_Drawn):
 
     @model_validator(mode="after")
     def _keep_laws(self) -> Self:
-        laws = [law for law in (self._order_law(), self._log_law(), self._step_law(), self._reverse_law()) if law]
-        if not laws and (law := self._grid_law()):
-            laws = [law]
-        if laws:
+        if laws := [*self._bound_laws()] or [*self._grid_laws()]:
             raise LawError(("", law) for law in laws)
         return self
 
-    def _order_law(self) -> str | None:
-        if self.low <= self.high:
-            return None
-        return f"low must be at most high (low = {self.low}, high = {self.high})"
+    def _bound_laws(self) -> Iterator[str]:
+        if self.low > self.high:
+            yield f"low must be at most high (low = {self.low}, high = {self.high})"
+        if self.log and self.low <= 0:
+            yield f"low must be above 0 when log = true (low = {self.low})"
+        if self.step is not None and self.step <= (1 if self.log else 0):
+            law = "above 1 when log = true, being a factor" if self.log else "above 0"
+            yield f"step must be {law} (step = {self.step})"
+        if self.reverse and not (self.log and self.step is None):
+            yield f"reverse goes with log = true and without a step (log = {shown(self.log)}, step = {self.step})"
 
-    def _log_law(self) -> str | None:
-        if not self.log or self.low > 0:
-            return None
-        return f"low must be above 0 when log = true (low = {self.low})"
-
-    def _step_law(self) -> str | None:
-        if self.step is None or self.step > (1 if self.log else 0):
-            return None
-        law = "above 1 when log = true, being a factor" if self.log else "above 0"
-        return f"step must be {law} (step = {self.step})"
-
-    def _reverse_law(self) -> str | None:
-        if not self.reverse or (self.log and self.step is None):
-            return None
-        return f"reverse goes with log = true and without a step (log = {shown(self.log)}, step = {self.step})"
-
-    def _grid_law(self) -> str | None:
+    def _grid_laws(self) -> Iterator[str]:
         """The steps must end at high, or the largest value would silently be a smaller one."""
         if self.step is None:
-            return None
+            return
         values = round(grids.steps_between(self.low, self.high, self.step, self.log)) + 1
         if values > _LARGEST_GRID:
-            return f"step must leave {_LARGEST_GRID} values or fewer, not {values} (step = {self.step})"
-        ends = grids.ends(self.low, self.high, self.step, self.log)
-        if self.high in ends:
-            return None
-        way = "low times a power of step" if self.log else "low plus a multiple of step"
-        came = f"low = {self.low}, high = {self.high}, step = {self.step}"
-        return f"high must be {way}, such as {listed(ends)} ({came})"
+            yield f"step must leave {_LARGEST_GRID} values or fewer, not {values} (step = {self.step})"
+        elif self.high not in (ends := grids.ends(self.low, self.high, self.step, self.log)):
+            way = "low times a power of step" if self.log else "low plus a multiple of step"
+            came = f"low = {self.low}, high = {self.high}, step = {self.step}"
+            yield f"high must be {way}, such as {listed(ends)} ({came})"
 
     def grid(self) -> tuple[float, ...] | None:
         """The values that the steps lead to; None without a step."""

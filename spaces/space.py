@@ -86,18 +86,7 @@ class Space(BaseModel):
         of_hypermodel = is_hypermodel(info.data.get("model", ""))
         if written == {} and not of_hypermodel:
             raise ValueError("must hold a parameter or more")
-        problems: list[InitErrorDetails] = []
-        try:
-            parameters: dict[str, Parameter] = check(written)
-        except ValidationError as error:
-            if not isinstance(written, dict):
-                raise
-            problems = [
-                InitErrorDetails(type=one["type"], loc=one["loc"], input=one["input"], ctx=one.get("ctx", {}))
-                for one in error.errors()
-            ]
-            unsound = {one["loc"][0] for one in problems}
-            parameters = check({name: table for name, table in written.items() if name not in unsound})
+        parameters, problems = _sound(written, check)
         names = [name for name in written if isinstance(name, str)]  # from Python there may be others
         if laws := relations.broken_laws(parameters, names, any_name=of_hypermodel):
             context = {"error": LawError(laws)}
@@ -258,6 +247,21 @@ class Space(BaseModel):
         parent = self.parameters[repeat]
         fewest, _ = relations.counts(parent) or (0, 0)
         return 0 if parent.when else fewest
+
+
+def _sound(written: Any, check: ValidatorFunctionWrapHandler) -> tuple[dict[str, Parameter], list[InitErrorDetails]]:
+    """The parameters that are sound in themselves, and what is wrong with the others."""
+    try:
+        return check(written), []
+    except ValidationError as error:
+        if not isinstance(written, dict):
+            raise
+        problems = [
+            InitErrorDetails(type=one["type"], loc=one["loc"], input=one["input"], ctx=one.get("ctx", {}))
+            for one in error.errors()
+        ]
+    unsound = {one["loc"][0] for one in problems}
+    return check({name: table for name, table in written.items() if name not in unsound}), problems
 
 
 def _state(name: str, params: Params) -> str:
