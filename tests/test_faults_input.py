@@ -122,7 +122,9 @@ def test_a_bad_change_on_the_command_line_is_told_as_one(say, change, message):
 
 
 OPTIONS = [
+    ("leaderbord digits", "No such command 'leaderbord'. Did you mean 'leaderboard'?"),
     ("run", "Missing argument ..."),
+    ("run study.toml --trails 3", "No such option: --trails (Possible options: --trials)"),
     ("run study.toml another", "Got unexpected extra argument...another)"),
     ("run study.toml --trials", "Option '--trials' requires an argument."),
     ("run study.toml --trials 0", "Invalid value for '--trials': ..."),
@@ -132,8 +134,13 @@ OPTIONS = [
     ("run study.toml --seed 4294967296", "--set: sampler.seed: must be at most 4294967295 (came 4294967296)"),
     ("run study.toml --workers 2000", "Invalid value for '--workers': ..."),
     ("run study.toml --backend keras", "--backend: unknown ('keras'); Keras has tensorflow, jax, torch"),
+    ("run study.toml --set data.source=no.npz", "data.source: no such file or folder (...no.npz is not there)"),
     ("run nowhere.toml", "nowhere.toml: no such file"),
     ("run stdy.toml", 'stdy.toml: no such file; did you mean "study.toml"?'),
+    ("run digts", 'digts: no study of this name; the catalog has ...; did you mean "digits"?'),
+    ("spaces show mpl", 'mpl: no space of this name; the catalog has ...; did you mean "mlp"?'),
+    ("leaderboard digits", "...runs/studies.db: there is no store here; toprung run makes one"),
+    ("status digits", "...runs/studies.db: there is no store here; toprung run makes one"),
     ("dashboard --port 70000", "Invalid value for '--port': ..."),
     ("dashboard --host 0.0.0.0", "--host must be 127.0.0.1 (host = 0.0.0.0); from elsewhere, use a tunnel: "
      "ssh -L 8080:127.0.0.1:8080 HOST"),
@@ -144,6 +151,8 @@ OPTIONS = [
      "sqlite:///runs/studies.db"),
     ("status --store redis://h", "redis: no such kind of store; a store is sqlite:///PATH or "
      "postgresql+psycopg://USER@HOST/DATABASE"),
+    ("run study.toml --store postgresql+psycopg://u:secret@h/db", "--store: every user of this machine can see ..."),
+    ("status --store postgresql+psycopg://h/db?password=secret", "--store: every user of this machine can see ..."),
 ]  # fmt: skip
 
 
@@ -152,3 +161,4 @@ def test_a_bad_option_is_one_line(say, words, message):
     said = say(*words.split())
     assert agree(said, f"error: {message}\n"), said
     assert said.count("\n") == 1
+    assert "secret" not in said
