@@ -120,9 +120,9 @@ class Ladder:
         """How many trials must have arrived at a rung before the rule lets one go up.
 
         As many as the factor. At the third rung of the first bracket it is twice the factor less one, one arrival
-        before there is a second place. The study's first trial stands there without having earned it, so with fewer
-        arrivals a trial would go up that had only that one to beat; and what goes up from there is expensive: most
-        of its epochs are still to come, and once it is complete no incomplete trial outranks it.
+        before there is a second place: the study's first trial stands there without having earned it, so the best of
+        fewer has beaten little. And what goes up from there counts for much: most of its epochs are still to come,
+        and once it is complete no trial outranks it that isn't.
 
         Args:
             bracket: From 0.
