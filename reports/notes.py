@@ -48,7 +48,9 @@ def _search(study: StudyRecord) -> Iterator[str]:
     yield f"Model {study.space.get('model', 'of another program')}; parameters: {'; '.join(_parameters(study))}."
     yield f"Data: {_data(study)}."
     ladder, sampler, budget = map(study.section, ("hyperband", "sampler", "budget"))
-    if ladder:
+    if ladder.get("mode") == "none":
+        yield f"No pruning: every trial trains for up to {counted(ladder['max_resource'], 'epoch')}."
+    elif ladder:
         yield (
             f"Ladder: from {ladder.get('min_resource')} to {ladder.get('max_resource')} epochs, "
             f"one in {ladder.get('reduction_factor')} goes up; mode {ladder.get('mode', 'promote')}."

@@ -14,6 +14,7 @@ from test_reports_page import winner
 
 from reports.diagnosis import write
 from reports.exhibit import exhibit
+from reports.notes import study_note
 from studies import history
 from studies.records import TrialRecord
 from studies.store import Store, sqlite_url
@@ -116,6 +117,13 @@ def test_a_note_tells_what_was_searched_how_it_ended_and_who_won(runs):
     assert "80 train, 20 validation and 20 test examples, hash abc" in note
     assert "85.00%" in found["trials"][0]["note"]["body"]
     assert found["trials"][2]["note"]["body"].startswith("- Failed: ")
+
+
+def test_a_note_on_a_study_that_prunes_nothing_speaks_of_no_ladder():
+    ladder = {"min_resource": 1, "max_resource": 9, "reduction_factor": 3, "mode": "none"}
+    note = study_note(study([TrialRecord(0, "complete", value=0.9, epochs=9)], plan={"hyperband": ladder}))
+    assert "No pruning: every trial trains for up to 9 epochs." in note
+    assert "goes up" not in note
 
 
 def test_nothing_from_a_study_is_taken_for_markup_in_a_note(runs):
