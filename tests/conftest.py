@@ -27,6 +27,38 @@ def _plain_precision():
 
 
 @pytest.fixture(scope="session")
+def undisturbed_run(tmp_path_factory):
+    """A run of the tiny study with one worker: its record, what was told while it ran, and its folder of runs."""
+    from running import make_study, run
+
+    folder, told = tmp_path_factory.mktemp("undisturbed"), []
+    record = run(make_study(folder), folder / "runs", observe=lambda kind, **fields: told.append((kind, fields)))
+    return record, told, folder / "runs"
+
+
+@pytest.fixture(scope="session")
+def undisturbed(undisturbed_run):
+    """The record of that run: what any other must come to, whatever happens to it."""
+    return undisturbed_run[0]
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    """Data to train on, and a place for checkpoints."""
+    from trainers import make_blobs
+
+    return make_blobs(tmp_path)
+
+
+@pytest.fixture
+def trainer(blobs):
+    """What trains a small network on them."""
+    from trainers import make_trainer
+
+    return make_trainer(blobs)
+
+
+@pytest.fixture(scope="session")
 def postgres():
     """A PostgreSQL server that runs."""
     found = servers.programs()

@@ -1,6 +1,7 @@
 """Records made by hand, for tests of what is made of them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,6 +37,10 @@ def record(
     more.setdefault("ended", START + timedelta(seconds=number + 10) if state != "running" else None)
     more.setdefault("rungs", {rung: value for rung in (1, 3, 9, 27) if rung <= epochs and value is not None})
     return TrialRecord(number, state, params or {}, epochs=epochs, value=value, metrics=metrics, **more)
+
+
+def without_times(record: TrialRecord) -> TrialRecord:
+    return replace(record, started=None, ended=None)
 
 
 def retrained(trial: int = 0, seed: int = 0, data: str = "train+validation", **more: Any) -> RetrainRecord:

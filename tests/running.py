@@ -86,6 +86,18 @@ def outcome(record):
     return trials, retrained
 
 
+def at_epoch(count, act):
+    """An observer of a run that does something when so many epochs are done."""
+    told = []
+
+    def observe(kind, **_):
+        told.append(kind)
+        if kind == "epoch" and told.count("epoch") == count:
+            act()
+
+    return observe
+
+
 RUNNER = "import sys; sys.path.insert(0, {tests!r}); from running import run; run({path!r}, {out!r}, *{overrides!r})"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 from killing import SOAKING, Launcher, repetitions, tried, wait_for
-from running import make_study, options, outcome, run, stored
+from running import at_epoch, make_study, options, outcome, run, stored
 
 from reports.dashboard import open_dashboard
 from search.errors import SearchError
@@ -22,29 +22,10 @@ SLOW = pytest.mark.slow
 SLEEP = {"PYTHON_SLEEP_SECONDS": "0.02"}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The record of a run with one worker that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    return run(make_study(folder), folder / "runs")
-
-
 @pytest.fixture
 def launcher(tmp_path):
     with Launcher(tmp_path) as launcher:
         yield launcher
-
-
-def at_epoch(count, act):
-    """An observer of a run that does something when so many epochs are done."""
-    told = []
-
-    def observe(kind, **_):
-        told.append(kind)
-        if kind == "epoch" and told.count("epoch") == count:
-            act()
-
-    return observe
 
 
 # The database, locked by another program

@@ -16,13 +16,6 @@ FIELD = "trials/*/epoch-*"
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The record of a run with one worker that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    return run(make_study(folder), folder / "runs")
-
-
-@pytest.fixture(scope="module")
 def launcher(tmp_path_factory):
     with Launcher(tmp_path_factory.mktemp("launcher")) as launcher:
         yield launcher

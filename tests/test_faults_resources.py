@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from killing import SOAKING, children, wait_for
-from running import make_study, options, outcome, run, stored
+from running import at_epoch, make_study, options, outcome, run, stored
 
 from reports.leaderboard import leaderboard
 from search.errors import SearchError
@@ -25,13 +25,6 @@ from tests.benchmarks.filling import fill
 
 SLOW = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The record of a run with one worker that nothing disturbed, and its folder."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    return run(make_study(folder), folder / "runs"), folder
 
 
 @pytest.fixture
@@ -60,18 +53,6 @@ def search(path, out, store, observe=lambda kind, **_: None):
     return run_study(load_study(str(path), ()), where, StopRequest(), observe)
 
 
-def at_epoch(count, act):
-    """An observer of a run that does something when so many epochs are done."""
-    told = []
-
-    def observe(kind, **_):
-        told.append(kind)
-        if kind == "epoch" and told.count("epoch") == count:
-            act()
-
-    return observe
-
-
 # Disks
 
 
@@ -89,7 +70,7 @@ def test_a_run_whose_disk_is_full_ends_and_goes_on_when_there_is_room(undisturbe
     (small_disk / "filler").unlink()
     with Store.open(sqlite_url(store / "studies.db")) as opened:
         assert not [trial for trial in opened.load("tiny").trials if trial.state == "failed"]
-    assert outcome(search(path, out, store)) == outcome(undisturbed[0])
+    assert outcome(search(path, out, store)) == outcome(undisturbed)
 
 
 def test_a_folder_that_may_only_be_read_is_refused_before_anything_starts(small_disk, tmp_path):
@@ -115,9 +96,9 @@ def test_a_file_in_place_of_the_folder_is_refused_and_a_missing_folder_is_made(t
 
 @SLOW
 @pytest.mark.parametrize("words", [("report", "tiny"), ("leaderboard", "tiny", "--csv", "runs/tiny/leaderboard.csv")])
-def test_a_report_that_cannot_be_written_leaves_the_one_before(undisturbed, words):
+def test_a_report_that_cannot_be_written_leaves_the_one_before(undisturbed_run, words):
     """Exit 3 rather than 1: it is the machine that refuses."""
-    _, folder = undisturbed
+    folder = undisturbed_run[2].parent
     before = {path: path.read_bytes() for path in (folder / "runs/tiny").iterdir() if path.is_file()}
     done = subprocess.run(
         [sys.executable, "-m", "search", *words],
@@ -175,7 +156,7 @@ def memory_group():
 def test_a_worker_that_the_kernel_kills_for_its_memory_is_told_as_such(
     undisturbed, tmp_path, monkeypatch, memory_group
 ):
-    complete = next(trial.number for trial in undisturbed[0].trials if trial.state == "complete")
+    complete = next(trial.number for trial in undisturbed.trials if trial.state == "complete")
     monkeypatch.setenv("PYTHON_MISBEHAVE", f"{complete}:2:exhaust")
     monkeypatch.setenv("PYTHON_MISBEHAVE_MARK", str(tmp_path / "mark"))
     deaths = []
@@ -189,7 +170,7 @@ def test_a_worker_that_the_kernel_kills_for_its_memory_is_told_as_such(
 
     record = run(make_study(tmp_path), tmp_path / "runs", observe=observe)
     assert deaths == ["SIGKILL; memory ran out"]
-    assert outcome(record) == outcome(undisturbed[0])
+    assert outcome(record) == outcome(undisturbed)
 
 
 # Long runs
@@ -242,7 +223,7 @@ def test_a_store_of_two_thousand_trials_is_small_and_quick_enough(tmp_path):
     assert (tmp_path / "studies.db").stat().st_size < 10e6
 
 
-def test_a_run_leaves_no_process_and_no_temporary_file(undisturbed):
-    _, folder = undisturbed
+def test_a_run_leaves_no_process_and_no_temporary_file(undisturbed_run):
+    folder = undisturbed_run[2].parent
     assert {path.name for path in folder.rglob(".*")} == {".study"}  # whose folder it is
     assert stored(folder / "runs").state == "finished"

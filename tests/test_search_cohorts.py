@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from running import STUDY, make_study, options, outcome, run, start_process
+from running import STUDY, at_epoch, make_study, options, outcome, run, start_process
 
 from search import supervisor
 from search.agenda import Agenda
@@ -78,15 +78,9 @@ def test_every_trial_has_a_final_state_and_no_more_are_begun_than_asked_for(undi
 
 @pytest.mark.parametrize("epochs", [1, 6, 14])
 def test_an_interrupted_search_ends_as_the_undisturbed_one(undisturbed, tmp_path, epochs):
-    seen, stop = [], StopRequest()
-
-    def interrupt(kind, **about):
-        seen.append(kind)
-        if seen.count("epoch") == epochs:
-            stop.set()
-
+    stop = StopRequest()
     with pytest.raises(Interrupted):
-        search(tmp_path, observe=interrupt, stop=stop)
+        search(tmp_path, observe=at_epoch(epochs, stop.set), stop=stop)
     assert outcome(search(tmp_path)) == outcome(undisturbed[0])
 
 

@@ -1,7 +1,7 @@
 """Trials that end by themselves, and the search around them."""
 
 import pytest
-from running import STUDY, make_study, outcome, run, stored
+from running import STUDY, at_epoch, make_study, outcome, run, stored
 
 from search.errors import Interrupted
 from search.explain import explanation
@@ -66,15 +66,9 @@ def test_every_other_trial_ends_as_ever(undisturbed):
 
 @pytest.mark.parametrize("epochs", [20, pytest.param(150, marks=pytest.mark.slow)])
 def test_an_interrupted_search_ends_as_the_undisturbed_one(undisturbed, tmp_path, epochs):
-    path, seen, stop = early_study(tmp_path), [], StopRequest()
-
-    def interrupt(kind, **fields):
-        seen.append(kind)
-        if seen.count("epoch") == epochs:
-            stop.set()
-
+    path, stop = early_study(tmp_path), StopRequest()
     with pytest.raises(Interrupted):
-        run(path, tmp_path / "runs", observe=interrupt, stop=stop)
+        run(path, tmp_path / "runs", observe=at_epoch(epochs, stop.set), stop=stop)
     assert outcome(run(path, tmp_path / "runs")) == outcome(undisturbed)
 
 

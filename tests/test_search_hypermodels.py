@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from running import make_study
+from running import make_study, stored
 from trainers import assert_equal, job_events, kept, make_blobs, make_trainer, train
 
 from search.errors import SearchError
@@ -186,13 +186,6 @@ def toprung(folder, *words, exit_code=0):
     return done
 
 
-def stored(folder, name):
-    from studies.store import Store, sqlite_url
-
-    with Store.open(sqlite_url((folder / "runs" / "studies.db").absolute()), create=False) as store:
-        return store.load(name)
-
-
 @pytest.mark.parametrize("change", ["objective.seeds=2", "record.every=5"])
 def test_what_its_own_fit_cannot_do_is_refused_before_a_trial_and_leaves_nothing_behind(tmp_path, change):
     make_study(tmp_path, study=STUDY)
@@ -205,7 +198,7 @@ def test_what_its_own_fit_cannot_do_is_refused_before_a_trial_and_leaves_nothing
 def test_the_command_runs_a_hypermodel_in_place_of_a_studys_space(tmp_path):
     make_study(tmp_path, study=STUDY)
     toprung(tmp_path, "run", "study.toml", "--hypermodel", "hypermodels:Scoped", "--workers", "1", "--quiet")
-    record = stored(tmp_path, "tuned")
+    record = stored(tmp_path / "runs", "tuned")
     assert record.space["model"] == "keras_tuner:hypermodels:Scoped"
     assert {"kind", "batch_size"} <= set.intersection(*(set(trial.params) for trial in record.trials))
     assert [trial.state for trial in record.trials].count("complete") >= 1
@@ -256,10 +249,10 @@ def test_the_space_of_a_hypermodel_is_shown_searched_and_resumed(tmp_path):
     (tmp_path / "space.toml").write_text(shown)
     assert 'rate = { type = "float", low = 0.001, high = 0.1, log = true }' in shown
     toprung(tmp_path, "run", "study.toml", "--workers", "1", "--quiet", "--trials", "2")
-    first = stored(tmp_path, "tuned")
+    first = stored(tmp_path / "runs", "tuned")
     (tmp_path / "space.toml").write_text('model = "keras_tuner:hypermodels:OwnLoop"\n')  # found again, it is the same
     toprung(tmp_path, "run", "study.toml", "--workers", "1", "--quiet")
-    again = stored(tmp_path, "tuned")
+    again = stored(tmp_path / "runs", "tuned")
     assert [trial.params for trial in again.trials[:2]] == [trial.params for trial in first.trials]
     assert len(again.trials) == 3
 
@@ -269,7 +262,7 @@ def test_experiment_e2s_hypermodel_learns_the_digits(tmp_path):
     words = ("--hypermodel", "hypermodels:e2", "--trials", "3", "--quiet", "--workers", "1")
     shorter = ("--set", "hyperband.max_resource=3", "--set", "retrain.seeds=1")
     toprung(tmp_path, "run", "digits", *words, *shorter)
-    record = stored(tmp_path, "digits")
+    record = stored(tmp_path / "runs", "digits")
     complete = [trial for trial in record.trials if trial.state == "complete"]
     # batch normalisation's moving means lag behind so few steps, which validation shows and training does not
     assert max(trial.history["train_accuracy"][-1] for trial in complete) > 0.8

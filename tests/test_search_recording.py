@@ -5,7 +5,7 @@ import csv
 import keras
 import numpy as np
 import pytest
-from trainers import COMPILED, PARAMS, ROWS, assert_equal, make_blobs, make_trainer
+from trainers import COMPILED, PARAMS, ROWS, assert_equal, make_trainer
 
 from search.errors import Unusable
 from search.messages import Task, TrainJob, TrialFailed
@@ -13,11 +13,6 @@ from search.models.weights import initialise
 from search.programs import fit, read
 
 pytestmark = [pytest.mark.backend, COMPILED]
-
-
-@pytest.fixture
-def blobs(tmp_path):
-    return make_blobs(tmp_path)
 
 
 def train(trainer, to_epoch, params=PARAMS, *, trial=0, known=0, record=2, **changes):

@@ -2,14 +2,13 @@ import dataclasses
 import json
 import re
 import shutil
-import signal
 import threading
 import time
 
 import numpy as np
 import pytest
 from killing import kill, marked, wait_for
-from running import STUDY, make_study, options, outcome, run, start_process, stored
+from running import STUDY, at_epoch, make_study, options, outcome, run, start_process, stored
 
 from reports.gaps import gap_from_rates
 from search.boundary import run_verb
@@ -24,33 +23,23 @@ from studies.plan import load_study
 from studies.records import TrialRecord
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The record of a run with one worker that nothing disturbed, and what was told while it ran."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    told = []
-    record = run(make_study(folder), folder / "runs", observe=lambda kind, **fields: told.append((kind, fields)))
-    return record, told, folder / "runs"
-
-
 def test_every_trial_has_a_final_state_and_contiguous_epochs(undisturbed):
-    record, _, _ = undisturbed
-    assert len(record.trials) == 12
-    assert {trial.state for trial in record.trials} == {"complete", "pruned"}
-    for trial in record.trials:
+    assert len(undisturbed.trials) == 12
+    assert {trial.state for trial in undisturbed.trials} == {"complete", "pruned"}
+    for trial in undisturbed.trials:
         assert len(trial.history["val_accuracy"]) == trial.epochs
         assert trial.value == max(trial.history["val_accuracy"])
         assert trial.epochs == (9 if trial.state == "complete" else max(trial.rungs))
 
 
-def test_no_epoch_is_trained_twice(undisturbed):
-    record, told, _ = undisturbed
+def test_no_epoch_is_trained_twice(undisturbed_run):
+    record, told, _ = undisturbed_run
     epochs = [(f["trial"], f["epoch"]) for kind, f in told if kind == "epoch" and f.get("value") is not None]
     assert len(epochs) == len(set(epochs)) == sum(trial.epochs for trial in record.trials)
 
 
-def test_the_best_is_retrained_with_seeds_and_scored(undisturbed):
-    record, _, runs = undisturbed
+def test_the_best_is_retrained_with_seeds_and_scored(undisturbed_run):
+    record, _, runs = undisturbed_run
     best = max((t for t in record.trials if t.state == "complete"), key=lambda t: t.value)
     assert [again.trial for again in record.retrained] == [best.number, best.number]
     assert all("test_accuracy" in again.metrics for again in record.retrained)
@@ -61,10 +50,9 @@ def test_the_best_is_retrained_with_seeds_and_scored(undisturbed):
 
 
 def test_complete_trials_alone_have_test_scores(undisturbed):
-    record, _, _ = undisturbed
-    assert {trial.state for trial in record.trials if trial.test} == {"complete"}
-    assert all(trial.test for trial in record.trials if trial.state == "complete")
-    for trial in (trial for trial in record.trials if trial.test):
+    assert {trial.state for trial in undisturbed.trials if trial.test} == {"complete"}
+    assert all(trial.test for trial in undisturbed.trials if trial.state == "complete")
+    for trial in (trial for trial in undisturbed.trials if trial.test):
         gap = gap_from_rates(trial.value, 12, trial.test.metrics["test_accuracy"], 30)
         assert trial.test.gap == pytest.approx(gap.value) == pytest.approx(0.01, abs=1e-6)
         assert trial.test.gap_se == pytest.approx(gap.standard_error)
@@ -79,8 +67,8 @@ def test_of_complete_trials_the_best_alone_are_scored_as_many_as_asked_for(tmp_p
     assert len(record.retrained) == 1
 
 
-def test_running_a_finished_study_again_changes_nothing(undisturbed):
-    record, _, runs = undisturbed
+def test_running_a_finished_study_again_changes_nothing(undisturbed_run):
+    record, _, runs = undisturbed_run
     told = []
     again = run(runs.parent / "study.toml", runs, observe=lambda kind, **fields: told.append(kind))
     assert outcome(again) == outcome(record)
@@ -100,16 +88,10 @@ def test_trials_are_a_total(tmp_path):
 
 @pytest.mark.parametrize("epochs", [1, 2, 7, 20])
 def test_an_interrupted_search_ends_as_the_undisturbed_one(undisturbed, tmp_path, epochs):
-    path, seen, stop = make_study(tmp_path), [], StopRequest()
-
-    def interrupt(kind, **fields):
-        seen.append(kind)
-        if seen.count("epoch") == epochs:
-            stop.set()
-
+    path, stop = make_study(tmp_path), StopRequest()
     with pytest.raises(Interrupted):
-        run(path, tmp_path / "runs", stop=stop, observe=interrupt)
-    assert outcome(run(path, tmp_path / "runs")) == outcome(undisturbed[0])
+        run(path, tmp_path / "runs", stop=stop, observe=at_epoch(epochs, stop.set))
+    assert outcome(run(path, tmp_path / "runs")) == outcome(undisturbed)
 
 
 def test_a_search_that_is_told_to_stop_ends_its_epoch_and_begins_no_other(tmp_path, monkeypatch):
@@ -130,7 +112,7 @@ def test_a_killed_worker_costs_nothing_but_time(undisturbed, tmp_path, monkeypat
     record = run(make_study(tmp_path), tmp_path / "runs", observe=lambda kind, **fields: told.append((kind, fields)))
     killed = any(kind == "died" for kind, _ in told)
     assert killed == (tmp_path / "mark").exists()
-    assert outcome(record) == outcome(undisturbed[0])
+    assert outcome(record) == outcome(undisturbed)
 
 
 def test_a_trial_whose_workers_keep_dying_fails_with_the_reason(tmp_path, monkeypatch):
@@ -179,8 +161,8 @@ def test_a_failed_trial_leaves_its_traceback_and_its_worker_is_replaced(tmp_path
     assert told.count("worker") == 2
 
 
-def test_a_finished_trial_keeps_its_history_as_csv_and_no_weights(undisturbed):
-    record, _, runs = undisturbed
+def test_a_finished_trial_keeps_its_history_as_csv_and_no_weights(undisturbed_run):
+    record, _, runs = undisturbed_run
     for trial in record.trials:
         folder = runs / "tiny" / "trials" / f"{trial.number:05d}"
         assert [file.name for file in folder.iterdir()] == ["history.csv"]
@@ -224,16 +206,16 @@ def test_a_worker_that_ends_over_a_module_of_the_users_is_told_before_anything_i
 
 
 @pytest.mark.parametrize("change", ["hyperband.max_resource=27", "data.seed=5", "objective.monitor=val_loss"])
-def test_another_plan_under_the_same_name_is_refused_and_changes_nothing(undisturbed, change):
-    record, _, runs = undisturbed
+def test_another_plan_under_the_same_name_is_refused_and_changes_nothing(undisturbed_run, change):
+    record, _, runs = undisturbed_run
     with pytest.raises(StudyError, match=change.split("=")[0]) as caught:
         run(runs.parent / "study.toml", runs, change)
     assert caught.value.exit_code == 2
     assert outcome(stored(runs)) == outcome(record)
 
 
-def test_other_data_under_the_same_name_are_refused(undisturbed, tmp_path):
-    _, _, runs = undisturbed
+def test_other_data_under_the_same_name_are_refused(undisturbed_run, tmp_path):
+    _, _, runs = undisturbed_run
     path = make_study(tmp_path)
     np.savez(
         tmp_path / "data.npz",
@@ -248,7 +230,7 @@ def test_other_data_under_the_same_name_are_refused(undisturbed, tmp_path):
 
 def test_what_the_test_split_holds_changes_nothing_but_test_numbers(undisturbed, tmp_path):
     other = run(make_study(tmp_path, test_seed=2), tmp_path / "runs")
-    for ours, theirs in zip(outcome(undisturbed[0])[0], outcome(other)[0], strict=True):
+    for ours, theirs in zip(outcome(undisturbed)[0], outcome(other)[0], strict=True):
         assert (ours.params, ours.history, ours.state) == (theirs.params, theirs.history, theirs.state)
 
 
@@ -360,7 +342,7 @@ def test_with_more_minutes_trials_go_on_where_the_time_was_up(tmp_path, monkeypa
     assert [trial.history for trial in done.trials] == [trial.history for trial in calm.trials]
 
 
-def test_trials_give_equal_results_with_any_number_of_workers(undisturbed, tmp_path):
+def test_trials_give_equal_results_with_any_number_of_workers(tmp_path):
     path = make_study(tmp_path)
     two = run(path, tmp_path / "runs", "sampler.name=random", workers=2)
     one = run(path, tmp_path / "other", "sampler.name=random", workers=1)
@@ -368,19 +350,6 @@ def test_trials_give_equal_results_with_any_number_of_workers(undisturbed, tmp_p
         both = min(ours.epochs, theirs.epochs)
         assert ours.params == theirs.params
         assert ours.history["val_accuracy"][:both] == theirs.history["val_accuracy"][:both]
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.5])
-def test_a_killed_supervisor_loses_nothing(undisturbed, tmp_path, monkeypatch, seconds):
-    monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.02")
-    path, out = make_study(tmp_path), tmp_path / "runs"
-    process = start_process(path, out)
-    while not list(out.glob("tiny/trials/*/epoch-*")):
-        time.sleep(0.01)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert outcome(run(path, out)) == outcome(undisturbed[0])
 
 
 def test_workers_die_with_their_supervisor(tmp_path, monkeypatch):
@@ -440,11 +409,11 @@ def written(out):
     return [(file.stat().st_mtime_ns, file.read_bytes()) for file in files]
 
 
-def test_retraining_a_second_configuration_leaves_the_files_of_the_best_model(undisturbed, tmp_path):
+def test_retraining_a_second_configuration_leaves_the_files_of_the_best_model(undisturbed_run, tmp_path):
     from search.study import retrain_study
 
     out = tmp_path / "runs"
-    shutil.copytree(undisturbed[2], out)
+    shutil.copytree(undisturbed_run[2], out)
     before = written(out)
     record = retrain_study("tiny", options(out), 2, {}, StopRequest(), lambda kind, **fields: None)
     assert len({again.trial for again in record.retrained}) == 2

@@ -22,16 +22,6 @@ from studies.patience import EarlyStopping, Plateau
 pytestmark = pytest.mark.backend
 
 
-@pytest.fixture
-def blobs(tmp_path):
-    return make_blobs(tmp_path)
-
-
-@pytest.fixture
-def trainer(blobs):
-    return make_trainer(blobs)
-
-
 OPTIMIZERS = [
     {},
     {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.05},

@@ -5,7 +5,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
-from trainers import PARAMS, assert_equal, cohort_events, make_blobs, make_trainer, make_workload, train, train_cohort
+from trainers import PARAMS, assert_equal, cohort_events, make_trainer, make_workload, train, train_cohort
 
 from search import machines, training
 from search.messages import EvaluateJob, Task, TrainJob, TrialFailed
@@ -15,16 +15,6 @@ from search.worker import _keras_trainer
 from studies.patience import EarlyStopping, Plateau
 
 pytestmark = pytest.mark.backend
-
-
-@pytest.fixture
-def blobs(tmp_path):
-    return make_blobs(tmp_path)
-
-
-@pytest.fixture
-def trainer(blobs):
-    return make_trainer(blobs)
 
 
 COHORT = {

@@ -6,6 +6,7 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from records import without_times
 
 from studies import history
 from studies.records import RetrainRecord, TestScore, TrialRecord
@@ -56,10 +57,6 @@ def frozen(record: TrialRecord, **changes) -> FrozenTrial:
 
 def read(trial: FrozenTrial, **keywords) -> TrialRecord:
     return history.trial_record(trial, "val_accuracy", "maximize", **keywords)
-
-
-def without_times(record: TrialRecord) -> TrialRecord:
-    return TrialRecord(**{name: getattr(record, name) for name in TrialRecord.__slots__[:-2]})
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from records import without_times
 from running import times_open
 
 from studies import history
@@ -131,10 +132,6 @@ def write(study, record: TrialRecord) -> None:
         state=record.state,
         value=record.value,
     )
-
-
-def without_times(record: TrialRecord) -> TrialRecord:
-    return TrialRecord(**{name: getattr(record, name) for name in TrialRecord.__slots__[:-2]})
 
 
 # What is written reads back
