@@ -263,7 +263,7 @@ def _study_line(fields: dict[str, Any]) -> str:
     known, total = len(fields["trials"]), fields["trials_total"]
     there = f"{counted(known, 'trial')} and {counted(fields['known_epochs'], 'epoch')}"
     if known == total:
-        return f"{fields['name']}: no new trials, for there are {there}; {fields['where']}"
+        return f"{fields['name']}: no new trials, {there} are there; {fields['where']}"
     begin = f"{fields['name']}: up to {counted(total, 'trial')} on {fields['where']}"
     return f"{begin}, going on from {there}" if known else begin
 

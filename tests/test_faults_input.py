@@ -139,8 +139,10 @@ OPTIONS = [
     ("run stdy.toml", 'stdy.toml: no such file; did you mean "study.toml"?'),
     ("run digts", 'digts: no study of this name; the catalog has ...; did you mean "digits"?'),
     ("spaces show mpl", 'mpl: no space of this name; the catalog has ...; did you mean "mlp"?'),
-    ("leaderboard digits", "...runs/studies.db: there is no store here; toprung run makes one"),
-    ("status digits", "...runs/studies.db: there is no store here; toprung run makes one"),
+    ("leaderboard digits", "...runs/studies.db: there is no store here; toprung run makes one, "
+     "--out names another folder"),
+    ("status digits", "...runs/studies.db: there is no store here; toprung run makes one, "
+     "--out names another folder"),
     ("dashboard --port 70000", "Invalid value for '--port': ..."),
     ("dashboard --host 0.0.0.0", "--host must be 127.0.0.1 (host = 0.0.0.0); from elsewhere, use a tunnel: "
      "ssh -L 8080:127.0.0.1:8080 HOST"),
