@@ -33,10 +33,15 @@ def alone_in(folder: Path) -> Iterator[None]:
         raise
 
 
+def is_new(folder: Path) -> bool:
+    """Whether a study's folder, which this run has to itself, holds nothing yet."""
+    return [path.name for path in folder.iterdir()] == [_LOCK]
+
+
 @contextmanager
 def leaving_nothing_behind(folder: Path) -> Iterator[None]:
     """Delete a study's folder that holds nothing yet when a run of it is refused."""
-    new = [path.name for path in folder.iterdir()] == [_LOCK]
+    new = is_new(folder)
     try:
         yield
     except BaseException:

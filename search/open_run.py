@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -21,7 +21,7 @@ from search.devices import (
 )
 from search.errands import Crew
 from search.errors import BAD_INPUT, Interrupted, SearchError
-from search.folder import alone_in, leaving_nothing_behind, refuse_strangers, sign
+from search.folder import alone_in, is_new, leaving_nothing_behind, refuse_strangers, sign
 from search.messages import Refused, Workload
 from search.pool import KERAS_WORKER, Died, Pool, Post, SubprocessWorker, Worker
 from search.recipe import Recipe
@@ -158,6 +158,7 @@ def opened_run(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
     slots = options.slots()
     with ExitStack() as stack:
         stack.enter_context(alone_in(folder))
+        new = is_new(folder)
         with leaving_nothing_behind(folder), _killed_if_refused(start_pool(options, slots, folder)) as pool:
             stack.callback(pool.close)
             from search.blobs import SEALED, FolderBlobs
@@ -180,7 +181,7 @@ def opened_run(loaded: LoadedStudy, options: Options, stop: StopRequest, observe
             store = stack.enter_context(Store.open(options.store))
             study = stack.enter_context(_begun(store, loaded, splits))
             sign(folder, study.uuid)
-        with _forgotten_if_refused(store, study, pool, folder):
+        with _forgotten_if_refused(store, study, pool, folder) if new else nullcontext():
             yield OpenRun(loaded, options, source, splits, study, pool, blobs, _where(slots), stop, observe)
 
 

@@ -240,9 +240,14 @@ def test_a_model_of_the_users_own_is_searched_and_exported(tmp_path):
     assert (tmp_path / "elsewhere" / "runs" / "own" / "best.keras").exists()
 
 
-def test_a_study_that_no_worker_can_train_is_forgotten_so_that_it_can_be_mended(tmp_path):
+@pytest.mark.parametrize("notes", [False, True])
+def test_a_study_that_no_worker_can_train_is_forgotten_so_that_it_can_be_mended(tmp_path, notes):
+    """But for a folder that was there before: what is in it may be the user's own."""
     path = own_study(tmp_path, "mine:build_model")
     (tmp_path / "mine.py").write_text(OWN_MODEL.replace("Dense(classes", "Dense(classes + 1"))
+    if notes:
+        (tmp_path / "runs" / "own").mkdir(parents=True)
+        (tmp_path / "runs" / "own" / "notes.txt").touch()
     done = subprocess.run(
         command("run", path, "--trials", "2", "--workers", "1"),
         cwd=tmp_path,
@@ -252,9 +257,9 @@ def test_a_study_that_no_worker_can_train_is_forgotten_so_that_it_can_be_mended(
         env=environment(),
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert [entry.name for entry in (tmp_path / "runs").iterdir()] == ["studies.db"]
+    assert (tmp_path / "runs" / "own" / "notes.txt").exists() == (tmp_path / "runs" / "own").exists() == notes
     with Store.open(sqlite_url(tmp_path / "runs" / "studies.db")) as store:
-        assert store.names() == ()
+        assert store.names() == (("own",) if notes else ())
 
 
 @pytest.mark.parametrize(
