@@ -134,23 +134,25 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], dimensions: Seque
         _draw_slice(axes, trials, one, plots[0].get_ylim(), ROOM // columns)
     for axes in plots[len(drawn) :]:
         axes.set_axis_off()
-    figure.supxlabel(_slice_note(beyond(plots[0], values), maximize=maximize), fontsize="small", color=GREY)
+    shades = len({trial.epochs for trial in trials}) > 1
+    note = _slice_note(beyond(plots[0], values), maximize=maximize, shades=shades)
+    figure.supxlabel(note, fontsize="small", color=GREY)
     for place, axes in enumerate(plots):
         axes.set_ylabel(spoken(metric) if place % columns == 0 else "")
-    words = [f"Validation {spoken(metric)} against each parameter; the darker a point, the longer the trial trained."]
+    darkness = "; the darker a point, the longer the trial trained" if shades else ""
+    words = [f"Validation {spoken(metric)} against each parameter{darkness}."]
     words += [_slice_words(trials, one) for one in drawn]
     if len(dimensions) > len(drawn):
         words.append(f"{counted(len(dimensions) - len(drawn), 'parameter')} more did less.")
     return Chart("Slices: one parameter at a time", figure, " ".join(words), detailed=True)
 
 
-def _slice_note(worse: int, *, maximize: bool) -> str:
-    """What stands below the slices: what shades mean, and how many points lie at the edge."""
-    note = "the darker, the longer trained"
-    if not worse:
-        return note
+def _slice_note(worse: int, *, maximize: bool, shades: bool) -> str:
+    """What stands below the slices: what shades mean, where there are any, and how many points lie at the edge."""
     edge, side = ("lower", "below") if maximize else ("upper", "above")
-    return f"{note}; at the {edge} edge: {counted(worse, 'trial')} {side} it"
+    notes = ["the darker, the longer trained"] if shades else []
+    notes += [f"at the {edge} edge: {counted(worse, 'trial')} {side} it"] if worse else []
+    return "; ".join(notes)
 
 
 def _draw_slice(

@@ -90,18 +90,19 @@ def studies_import(
     json: Json = False,
 ) -> None:
     """Copy the finished trials of another program's study, to be browsed, compared and exported here."""
-    from studies.imports import import_keras_tuner, import_optuna, open_optuna
+    from studies.imports import open_optuna, read_keras_tuner, read_optuna
     from studies.store import Store
 
     if (from_optuna is None) == (from_keras_tuner is None):
         raise typer.BadParameter("give --from-optuna or --from-keras-tuner")
+    if from_optuna is not None:
+        with open_optuna(from_optuna) as source:
+            foreign = read_optuna(name, source)
+    else:
+        assert from_keras_tuner is not None
+        foreign = read_keras_tuner(name, from_keras_tuner)
     with Store.open(store_url(out, store)) as opened:
-        if from_optuna is not None:
-            with open_optuna(from_optuna) as source:
-                count = import_optuna(opened, name, source)
-        else:
-            assert from_keras_tuner is not None
-            count = import_keras_tuner(opened, name, from_keras_tuner)
+        count = foreign.add_to(opened)
     if json:
         print_json({"imported": name, "trials": count})
     else:

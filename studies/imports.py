@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,54 @@ _STATES = {"COMPLETED": TrialState.COMPLETE, "INVALID": TrialState.FAIL, "FAILED
 _DIRECTIONS: dict[str, Direction] = {"max": "maximize", "min": "minimize"}
 
 
-def import_optuna(store: Store, name: str, source: optuna.Study) -> int:
-    """Copy the finished trials of an Optuna study into a new study of the store, with their numbers.
+@dataclass(frozen=True)
+class ForeignStudy:
+    """What a study of another program comes to here.
+
+    Attributes:
+        name: What it is called here.
+        direction: Of the monitor.
+        monitor: What the values measure; None where nobody says.
+        trials: By number; those that have not finished hold their places.
+    Raises:
+        StudyError: The name is none.
+    """
+
+    name: str
+    direction: Direction
+    monitor: str | None
+    trials: Sequence[FrozenTrial]
+
+    def __post_init__(self) -> None:
+        if not is_name(self.name):
+            raise StudyError(f"name: {NAME_LAW} (came {shown(self.name)})")
+
+    def add_to(self, store: Store) -> int:
+        """Write it into a store.
+
+        Returns:
+            How many finished trials there are.
+        Raises:
+            StudyError: The store has a study of that name.
+        """
+        if self.name in store.names():
+            raise StudyError(f'the study "{self.name}" is in the store already; choose another name')
+        with explained(self.name), quiet():
+            study = optuna.create_study(storage=store.storage, study_name=self.name, direction=self.direction)
+            if self.monitor is not None:
+                study.set_user_attr("monitor", self.monitor)
+            study.add_trials(self.trials)
+        return sum(trial.state.is_finished() for trial in self.trials)
+
+
+def read_optuna(name: str, source: optuna.Study) -> ForeignStudy:
+    """The finished trials of an Optuna study, with their numbers.
 
     Args:
-        store: Where to.
-        name: The new study's.
+        name: What it is called here.
         source: With one objective.
-    Returns:
-        How many finished trials there were.
     Raises:
-        StudyError: The store has a study of that name, it is no name, or the source has several objectives.
+        StudyError: It is no name, or the source has several objectives.
     """
     if len(source.directions) > 1:
         raise StudyError(f"{source.study_name}: has {len(source.directions)} objectives; one is needed")
@@ -42,7 +80,7 @@ def import_optuna(store: Store, name: str, source: optuna.Study) -> int:
     # One that has not begun keeps the number of each that has not finished, and is shown nowhere.
     not_begun = optuna.trial.create_trial(state=TrialState.WAITING)
     trials = [trial if trial.state.is_finished() else not_begun for trial in source.get_trials()]
-    return _add(store, name, direction, metrics[0] if metrics else None, trials)
+    return ForeignStudy(name, direction, metrics[0] if metrics else None, trials)
 
 
 @contextmanager
@@ -60,16 +98,17 @@ def open_optuna(url: str) -> Iterator[optuna.Study]:
         yield store.optuna(name or names[0])
 
 
-def import_keras_tuner(store: Store, name: str, project: Path) -> int:
-    """Read the trials of a Keras Tuner project (a folder with trial_*/trial.json) into a new study of the store.
+def read_keras_tuner(name: str, project: Path) -> ForeignStudy:
+    """The finished trials of a Keras Tuner project, a folder with trial_*/trial.json.
 
     A trial's value is its score, under the name of the metric that the tuner's objective was. Fixed values and what
     the tuner itself noted are user attributes.
 
-    Returns:
-        How many finished trials there were.
+    Args:
+        name: What it is called here.
+        project: The folder.
     Raises:
-        StudyError: The store has a study of that name, it is no name, or the folder is no such project.
+        StudyError: It is no name, or the folder is no such project.
     """
     finished = [state for path in sorted(project.glob("trial_*/trial.json")) if (state := _finished(path))]
     if not finished:
@@ -77,7 +116,7 @@ def import_keras_tuner(store: Store, name: str, project: Path) -> int:
     with _of_keras_tuner(project):
         monitor, direction = _objective(finished, project)
         trials = [_trial(state, monitor) for state in finished]
-    return _add(store, name, direction, monitor, trials)
+    return ForeignStudy(name, direction, monitor, trials)
 
 
 def _finished(path: Path) -> dict[str, Any] | None:
@@ -95,19 +134,6 @@ def _of_keras_tuner(path: Path) -> Iterator[None]:
         raise StudyError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StudyError(f"{path}: is not as Keras Tuner writes it ({type(error).__name__}: {error})") from error
-
-
-def _add(store: Store, name: str, direction: Direction, monitor: str | None, trials: list[FrozenTrial]) -> int:
-    if not is_name(name):
-        raise StudyError(f"name: {NAME_LAW} (came {shown(name)})")
-    if name in store.names():
-        raise StudyError(f'the study "{name}" is in the store already; choose another name')
-    with explained(name), quiet():
-        study = optuna.create_study(storage=store.storage, study_name=name, direction=direction)
-        if monitor is not None:
-            study.set_user_attr("monitor", monitor)
-        study.add_trials(trials)
-    return sum(trial.state.is_finished() for trial in trials)
 
 
 def _objective(states: list[dict[str, Any]], project: Path) -> tuple[str, Direction]:

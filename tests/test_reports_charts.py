@@ -70,8 +70,15 @@ def test_there_is_no_epoch_0():
 
 
 def test_slices_say_what_a_dark_point_is():
-    slices = parameter_section(study([curve(i, params={"units": i}) for i in range(3)])).charts[-1]
+    some = [curve(i, values=(0.5, 0.6, 0.7)[: i + 1], params={"units": i}) for i in range(3)]
+    slices = parameter_section(study(some)).charts[-1]
     assert slices.figure.get_supxlabel() == "the darker, the longer trained"
+    assert "the darker a point" in slices.alternative
+
+
+def test_slices_of_trials_that_trained_equally_long_speak_of_no_shades():
+    slices = parameter_section(study([curve(i, params={"units": i}) for i in range(3)])).charts[-1]
+    assert "darker" not in slices.figure.get_supxlabel() + slices.alternative
 
 
 def test_a_chart_is_well_formed_svg_without_script_and_the_same_each_time():

@@ -119,6 +119,24 @@ def test_a_name_that_another_program_gave_leads_out_of_the_folder_of_runs_nowher
     assert sorted(path.name for path in tmp_path.iterdir()) == ["keep", "runs"]
 
 
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("mine", "--from-optuna sqlite:///none.db"),
+        ("mine", "--from-keras-tuner none"),
+        ("../x", "--from-optuna sqlite:///good.db"),
+    ],
+)
+def test_an_import_that_is_refused_makes_no_store(tmp_path, monkeypatch, capsys, name, source):
+    monkeypatch.chdir(tmp_path)
+    storage = optuna.storages.RDBStorage(sqlite_url(tmp_path / "good.db"))
+    optuna.create_study(storage=storage)
+    storage.engine.dispose()
+    assert run_verb(app, ["studies", "import", name, *source.split()]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["good.db"]
+
+
 def test_the_version_is_that_of_the_installed_package(tmp_path):
     assert toprung("--version", cwd=tmp_path).stdout == f"toprung {version('toprung')}\n"
 

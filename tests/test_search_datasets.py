@@ -68,7 +68,9 @@ def write_images(folder: Path, classes: tuple[str, ...] = ("cat", "dog"), number
 
 
 def idx(array: np.ndarray) -> bytes:
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    kind = {"u1": 0x08, "f8": 0x0E}[array.dtype.str[1:]]
+    content = array.astype(array.dtype.newbyteorder(">")).tobytes()
+    return bytes([0, 0, kind, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + content
 
 
 def cifar_batch(rows: int, **replaced: object) -> bytes:
@@ -803,6 +805,13 @@ def test_numbers_of_an_npz_that_float32_would_blur_are_refused_by_their_indices(
         assert "\n" not in message
     write_npz(tmp_path, x_train=x.reshape(40, 3, 1))
     assert "x_train[:, 1, 0]: lies too close" in refusal(tmp_path, source="./data.npz")
+
+
+def test_doubles_of_idx_files_that_float32_would_blur_are_refused(tmp_path):
+    x = 2e9 + np.arange(160.0).reshape(40, 2, 2)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(x))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx((np.arange(40) % 4).astype(np.uint8)))
+    assert "train-images-idx3-ubyte[:, 1, 0]: lies too close together for float32" in refusal(tmp_path, source=".")
 
 
 def test_a_separator_within_a_quoted_name_is_none(tmp_path):

@@ -8,7 +8,7 @@ from running import times_open
 
 from reports.leaderboard import joint_leaderboard, leaderboard
 from studies.errors import StudyError
-from studies.imports import import_keras_tuner, import_optuna, open_optuna
+from studies.imports import open_optuna, read_keras_tuner, read_optuna
 from studies.store import Store, sqlite_url
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -45,7 +45,7 @@ def old(tmp_path):
 
 def test_an_optuna_study_is_ranked_like_any_other(store, old, tmp_path):
     with open_optuna(sqlite_url(tmp_path / "optuna.db")) as source:
-        assert import_optuna(store, "mine", source) == 3
+        assert read_optuna("mine", source).add_to(store) == 3
     record = store.load("mine")
     assert [trial.state for trial in record.trials] == ["complete", "complete", "pruned"]
     assert [trial.value for trial in record.trials][:2] == [0.5, 0.9]
@@ -59,20 +59,20 @@ def test_an_optuna_study_is_ranked_like_any_other(store, old, tmp_path):
 def test_trials_keep_their_numbers_beside_unfinished_ones(store, old):
     last = old.ask()
     old.tell(last, 0.7)
-    assert import_optuna(store, "mine", old) == 4
+    assert read_optuna("mine", old).add_to(store) == 4
     assert [trial.number for trial in store.load("mine").trials] == [0, 1, 2, last.number] == [0, 1, 2, 4]
 
 
 def test_two_imported_studies_are_compared_for_nobody_knows_that_their_data_differ(store, old):
     for name in ("one", "other"):
-        import_optuna(store, name, old)
+        read_optuna(name, old).add_to(store)
     assert list(joint_leaderboard([store.load("one"), store.load("other")])["study"]) == ["one", "other"] * 3
 
 
 def test_a_name_is_taken_once_and_a_source_needs_a_name_where_there_are_several(store, old, tmp_path):
-    import_optuna(store, "mine", old)
+    read_optuna("mine", old).add_to(store)
     with pytest.raises(StudyError, match='the study "mine" is in the store already'):
-        import_optuna(store, "mine", old)
+        read_optuna("mine", old).add_to(store)
     optuna.create_study(storage=old._storage, study_name="second")
     with (
         pytest.raises(StudyError, match="holds 2 studies; add one's name"),
@@ -89,7 +89,7 @@ def test_a_name_is_taken_once_and_a_source_needs_a_name_where_there_are_several(
 def test_a_name_that_is_no_folder_s_is_refused_with_the_law(store):
     for name in ("../x", "", ".", "a/b", "-x", "a" * 65):
         with pytest.raises(StudyError, match=r"name: must be 1 to 64 letters, .*\(came ") as caught:
-            import_optuna(store, name, optuna.create_study())
+            read_optuna(name, optuna.create_study()).add_to(store)
         assert caught.value.exit_code == 2
     assert store.names() == ()
 
@@ -99,14 +99,14 @@ def test_attributes_that_have_our_names_for_something_else_are_left_out(store):
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
     told = {"weights": "model.h5", "seconds": None, "bracket": True, "epochs": [3], "best_epoch": 1.5, "reason": 7}
     study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs=told | {"val_accuracy": 0.75}))
-    import_optuna(store, "other", study)
+    read_optuna("other", study).add_to(store)
     assert sorted(leaderboard(store.load("other"))["trial"]) == [0, 1]
     assert store.load("other").trials[1].metrics == {"val_accuracy": 0.75}
 
 
 def test_several_objectives_are_refused(store):
     with pytest.raises(StudyError, match="has 2 objectives"):
-        import_optuna(store, "mine", optuna.create_study(directions=["minimize", "maximize"]))
+        read_optuna("mine", optuna.create_study(directions=["minimize", "maximize"])).add_to(store)
 
 
 class Noisy:
@@ -138,7 +138,7 @@ class Noisy:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
 def test_a_project_of_keras_tuner_has_its_scores_params_and_failures(store, tmp_path, capsys):
     tuner = Noisy().search(tmp_path)
-    assert import_keras_tuner(store, "tuned", tmp_path / "old") == 8
+    assert read_keras_tuner("tuned", tmp_path / "old").add_to(store) == 8
     record = store.load("tuned")
     best = tuner.oracle.get_best_trials(1)[0]
     assert (record.monitor, record.direction) == ("val_accuracy", "maximize")
@@ -155,13 +155,13 @@ def test_a_project_of_keras_tuner_has_its_scores_params_and_failures(store, tmp_
 
 def test_a_folder_without_trials_and_trials_without_a_metric_are_refused(store, tmp_path):
     with pytest.raises(StudyError, match="has no finished trial"):
-        import_keras_tuner(store, "mine", tmp_path)
+        read_keras_tuner("mine", tmp_path).add_to(store)
     (tmp_path / "trial_0").mkdir()
     state = {"trial_id": "0", "status": "COMPLETED", "score": 1.0, "metrics": {"metrics": {}},
              "hyperparameters": {"space": [], "values": {}}}  # fmt: skip
     (tmp_path / "trial_0" / "trial.json").write_text(json.dumps(state))
     with pytest.raises(StudyError, match="no metric of its trials is their score"):
-        import_keras_tuner(store, "mine", tmp_path)
+        read_keras_tuner("mine", tmp_path).add_to(store)
     assert "mine" not in store.names()
 
 
@@ -178,5 +178,5 @@ def test_a_damaged_project_is_told_in_a_line(store, tmp_path, text, told):
     (tmp_path / "old" / "trial_0").mkdir(parents=True)
     (tmp_path / "old" / "trial_0" / "trial.json").write_text(text)
     with pytest.raises(StudyError, match=told):
-        import_keras_tuner(store, "mine", tmp_path / "old")
+        read_keras_tuner("mine", tmp_path / "old").add_to(store)
     assert "mine" not in store.names()

@@ -109,6 +109,18 @@ def blurred(x: NDArray[Any]) -> dict[int, str]:
     return problems
 
 
+def refuse_blurred(where: str, name: str, x: NDArray[Any]) -> None:
+    """Refuse rows to train with of which float32 would leave nothing to learn; columns are found by their indices.
+
+    Raises:
+        SearchError: A line a column.
+    """
+    if not np.can_cast(x.dtype, np.float32):
+        found = blurred(x.reshape(len(x), -1)).items()
+        places = [(np.unravel_index(place, x.shape[1:]), problem) for place, problem in found]
+        refuse(where, [f"{name}[:, {', '.join(map(str, at))}]: {problem}" for at, problem in places])
+
+
 def class_names_of(where: str, labels: NDArray[Any]) -> tuple[str, ...]:
     """The classes that occur: whole numbers in their order, texts in alphabetical order.
 

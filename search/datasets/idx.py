@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.datasets.arrays import BYTES_LIMIT, Arrays, Source, checked, class_names_of
+from search.datasets.arrays import BYTES_LIMIT, Arrays, Source, checked, class_names_of, refuse_blurred
 from search.datasets.trees import Tree
 from search.errors import SearchError
 
@@ -53,7 +53,10 @@ def read_idx(tree: Tree, class_names: Sequence[str] | None = None, prefix: str |
 
     def read(split: str) -> Arrays:
         x, y = (_array(tree, name) for name in files[split])
-        return checked(f"{tree.where}: {split} split", x, y, labels)
+        arrays = checked(f"{tree.where}: {split} split", x, y, labels)
+        if split == "train":
+            refuse_blurred(tree.where, files[split][0], x)
+        return arrays
 
     test = (lambda: read("test")) if "test" in files else None
     return Source(tree.where, lambda: read("train"), test, tuple(class_names or labels))

@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.datasets.arrays import BYTES_LIMIT, Arrays, Source, blurred, checked, class_names_of, refuse
+from search.datasets.arrays import BYTES_LIMIT, Arrays, Source, checked, class_names_of, refuse_blurred
 from search.errors import SearchError
 
 _PAIRS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
@@ -49,7 +49,7 @@ def read_npz(path: Path, class_names: Sequence[str] | None = None) -> Source:
         x, y = (_member(path, name) for name in _PAIRS[split])
         arrays = checked(f"{path}: {split} split", x, y, labels)
         if split == "train":
-            _refuse_blurred(path, x)
+            refuse_blurred(str(path), "x_train", x)
         return arrays
 
     test = (lambda: read("test")) if "x_test" in present else None
@@ -99,14 +99,6 @@ def _refuse_other_rows(path: Path) -> None:
         raise SearchError(f"{path}: x_test must have rows of the shape {shape[1:]}, as x_train ({came})")
     if np.uint8 in (dtype, other) and "f" in (dtype.kind, other.kind):  # pixels would be scaled in one of them only
         raise SearchError(f"{path}: x_test must hold the kind of numbers that x_train holds, {dtype} ({other} came)")
-
-
-def _refuse_blurred(path: Path, x: NDArray[Any]) -> None:
-    """Refuse rows to train with of which float32 would leave nothing to learn; columns are found by their indices."""
-    if not np.can_cast(x.dtype, np.float32):
-        found = blurred(x.reshape(len(x), -1)).items()
-        places = [(np.unravel_index(place, x.shape[1:]), problem) for place, problem in found]
-        refuse(str(path), [f"x_train[:, {', '.join(map(str, at))}]: {problem}" for at, problem in places])
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
