@@ -9,7 +9,7 @@ from reports.columns import readable
 from reports.leaderboard import leaderboard, retrained_groups, usable
 from reports.markdown import bullets, table
 from reports.summary import STANDINGS, summary
-from reports.words import GAP_METRIC, counted, listed, scalar, shown, signed, spoken
+from reports.words import GAP_METRIC, counted, listed, scalar, shown, signed, spoken, trained_on
 from studies.records import StudyRecord, TrialRecord
 
 TOP = 10
@@ -97,4 +97,4 @@ def _about(study: StudyRecord, trial: TrialRecord, place: int) -> Iterator[str]:
         yield f"On the test split {shown(metric, trial.test.metrics[f'test_{metric}'])}{told}."
     for group in retrained_groups(study):
         if group[0].trial == trial.number:
-            yield f"Retrained {counted(len(group), 'time')} on {group[0].data}."
+            yield f"Retrained {counted(len(group), 'time')} on {trained_on(group[0].data)}."

@@ -9,7 +9,19 @@ from statistics import fmean, stdev
 
 from reports.gaps import gap_from_rates
 from reports.leaderboard import retrained_groups, seeds_of, usable
-from reports.words import GAP_METRIC, SPLITS, counted, difference, is_share, listed, printable, scalar, shown, spoken
+from reports.words import (
+    GAP_METRIC,
+    SPLITS,
+    counted,
+    difference,
+    is_share,
+    listed,
+    printable,
+    scalar,
+    shown,
+    spoken,
+    trained_on,
+)
 from spaces import Space, validate
 from studies.grid import Grid, endless, key
 from studies.importance import law_of
@@ -225,7 +237,7 @@ def _retrained(study: StudyRecord, group: Sequence[RetrainRecord]) -> str:
         return ""
     again = f"{len(group):,} times" if len(group) > 1 else "once"
     spread = ", mean ± standard deviation" if len(group) > 1 else ""
-    return f"Retrained {again} on {group[0].data}, trial {number} scores {told}{spread}."
+    return f"Retrained {again} on {trained_on(group[0].data)}, trial {number} scores {told}{spread}."
 
 
 def _score(name: str, group: Sequence[RetrainRecord], before: Mapping[str, float | None]) -> str:

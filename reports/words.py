@@ -41,6 +41,11 @@ def signed(metric: str, value: float | None, error: float | None = None) -> str:
     return text if error is None or math.isnan(error) else f"{text} ±{error * scale:{form}}"
 
 
+def trained_on(data: str) -> str:
+    """What a retraining had, in a sentence: "training and validation data" for "train+validation"."""
+    return f"{data.replace('train', 'training', 1).replace('+', ' and ')} data"
+
+
 def counted(number: int, noun: str) -> str:
     """A number and its noun: "1 seed", "1,620 epochs"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.leaderboard import is_ranked, usable
+from reports.words import trained_on
 from search.blobs import Blobs, write_atomically
 from search.errors import SearchError
 from search.evaluation import Candidate, opened_test_split, predictions, score
@@ -212,8 +213,9 @@ def _diagnose(run: OpenRun, best: Repetition) -> None:
     from reports.diagnosis import boundary_grid, diagnose, write
 
     found = predictions(best.candidate, run.pool, run.blobs, boundary_grid)
-    trial = next(trial for trial in run.study.load().trials if trial.number == best.record.trial)
-    again = f"The model retrained from trial {trial.number} with seed {best.record.seed} on {best.record.data}"
+    record = best.record
+    trial = next(trial for trial in run.study.load().trials if trial.number == record.trial)
+    again = f"The model retrained from trial {trial.number} with seed {record.seed} on {trained_on(record.data)}"
     try:
         diagnosis = diagnose(
             found.labels,

@@ -150,7 +150,7 @@ def test_the_retrained_score_stands_beside_the_searched_one():
     trials = [record(0, val_accuracy=0.94, test_accuracy=0.93)]
     again = [retrained(0, seed, test_accuracy=accuracy) for seed, accuracy in enumerate([0.93, 0.94, 0.95])]
     assert text(trials, again).splitlines()[-2] == (
-        "Retrained 3 times on train+validation, trial 0 scores 94.00% ± 1.00 points on the test split "
+        "Retrained 3 times on training and validation data, trial 0 scores 94.00% ± 1.00 points on the test split "
         "(93.00% when searched), mean ± standard deviation."
     )
 
@@ -158,7 +158,7 @@ def test_the_retrained_score_stands_beside_the_searched_one():
 def test_one_retraining_has_no_spread():
     said = text([record(0, val_accuracy=0.94)], [retrained(0, 7, "train", val_accuracy=0.93, test_accuracy=0.9)])
     assert said.splitlines()[-2] == (
-        "Retrained once on train, trial 0 scores 90.00% on the test split and 93.00% on the validation split "
+        "Retrained once on training data, trial 0 scores 90.00% on the test split and 93.00% on the validation split "
         "(94.00% when searched)."
     )
 

@@ -54,7 +54,7 @@ def test_a_run_prints_the_leaderboard_what_it_means_and_where_its_files_are(digi
     _, printed = digits
     assert "retrained" in printed
     assert "5 configurations were compared" in printed
-    assert "Retrained 2 times on train+validation" in printed
+    assert "Retrained 2 times on training and validation data" in printed
     assert "In runs/digits: leaderboard.csv, report.html, best.keras, best.json" in printed
 
 
