@@ -159,19 +159,21 @@ def _lead_error(study: StudyRecord, first: TrialRecord, second: TrialRecord) -> 
 
 
 def _error_of_lead(study: StudyRecord, first: TrialRecord, second: TrialRecord) -> tuple[float | None, str]:
-    """The standard error of a lead, and over what: over seeds where the metric is no share of the examples."""
-    count, values = study.data.get("n_validation"), (first.value or 0.0, second.value or 0.0)
+    """The standard error of a lead, and over what: examples, where they are counted right or wrong, and seeds."""
+    errors: list[float] = []
+    over: list[str] = []
     if is_share(study.metric):
+        count, values = study.data.get("n_validation"), (first.value or 0.0, second.value or 0.0)
         if not count or not all(0 <= value <= 1 for value in values):
             return None, ""
         # Both were measured on the same examples; taking them as independent errs on the side of caution.
-        error = gap_from_rates(values[0], count, values[1], count).standard_error
-        return error, f"on {counted(count, 'validation example')}"
+        errors.append(gap_from_rates(values[0], count, values[1], count).standard_error)
+        over.append(f"on {counted(count, 'validation example')}")
     spreads = [trial.metrics.get(f"{study.monitor}_spread", math.nan) for trial in (first, second)]
-    seeds = seeds_of(study)
-    if not all(map(math.isfinite, spreads)):
-        return None, ""
-    return math.hypot(*spreads) / math.sqrt(seeds), f"over {seeds} seeds"
+    if all(map(math.isfinite, spreads)):
+        errors.append(math.hypot(*spreads) / math.sqrt(seeds_of(study)))
+        over.append(f"over {seeds_of(study)} seeds")
+    return (math.hypot(*errors), listed(over)) if errors else (None, "")
 
 
 def _test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:

@@ -87,6 +87,13 @@ def test_a_lead_in_what_is_no_share_is_judged_by_the_spread_over_seeds():
     assert "more than the standard error of such a lead (0.00816 over 3 seeds)." in said(0.97, 0.95, spread=0.01)
 
 
+def test_a_lead_of_shares_over_seeds_is_judged_by_both_the_examples_and_the_seeds():
+    trials = [record(n, val_accuracy=value, val_accuracy_spread=0.03) for n, value in enumerate((0.94, 0.91))]
+    # with 360 examples the standard error of Agresti and Caffo is 0.0198; sqrt(0.0198^2 + 2 * 0.03^2 / 3)
+    told = "It leads trial 1 by 3.00 points, within the standard error of such a lead (3.15 points on 360 validation"
+    assert f"{told} examples and over 3 seeds)" in text(trials, plan={"objective": {"seeds": 3}})
+
+
 def test_equal_leaders_are_called_equal():
     equal = text([record(0, val_accuracy=0.9), record(1, val_accuracy=0.9)])
     assert "Trial 1 reached exactly the same" in equal
