@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,18 @@ def gap_from_rates(validation_rate: float, validation_count: int, test_rate: flo
 def without_dust(value: float) -> float:
     """What was computed from numbers of a float32, in no more digits than theirs: 0.001, not 0.0010000000000000009."""
     return float(f"{value:.9g}")
+
+
+def mean_over_seeds(values: Sequence[float]) -> float:
+    """The mean of what one configuration reached with each of its seeds.
+
+    Of several it has six digits: those that are right equally often together get one mean, though each of their shares
+    was rounded to a float32.
+
+    Args:
+        values: One or more.
+    """
+    return values[0] if len(values) == 1 else float(f"{sum(values) / len(values):.6g}")
 
 
 def _variance(split: str, rate: float, count: int) -> float:

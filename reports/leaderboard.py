@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from reports.errors import ReportError
-from reports.gaps import without_dust
+from reports.gaps import mean_over_seeds, without_dust
 from spaces.errors import close_match
 from spaces.parameters import Scalar
 from spaces.relations import base_name
@@ -257,7 +257,7 @@ def _retrained_row(study: StudyRecord, group: Sequence[RetrainRecord]) -> Row:
 def mean(values: Iterable[float | None]) -> float | None:
     """The mean of the numbers there are; None where there are none."""
     known = [value for value in values if value is not None]
-    return without_dust(fmean(known)) if known else None
+    return mean_over_seeds(known) if known else None
 
 
 def _spread(values: Iterable[float | None]) -> float | None:

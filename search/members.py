@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.gaps import without_dust
+from reports.gaps import mean_over_seeds
 from search.checkpoints import Checkpoints, Tensors
 from search.messages import EpochDone, Task
 from search.progress import Progress
@@ -73,7 +73,7 @@ class Member:
 
 def mean(logs: Sequence[dict[str, float]]) -> dict[str, float]:
     """The mean of each metric over a trial's seeds."""
-    return {name: without_dust(sum(log[name] for log in logs) / len(logs)) for name in logs[0]}
+    return {name: mean_over_seeds([log[name] for log in logs]) for name in logs[0]}
 
 
 def by_member(members: Sequence[Member], places: Sequence[Place]) -> list[list[Place]]:

@@ -6,6 +6,7 @@ from search.blobs import FolderBlobs
 from search.checkpoints import Checkpoints
 from search.members import Member, mean
 from search.messages import Task
+from search.metrics import numbers
 from search.progress import Progress
 
 
@@ -36,3 +37,10 @@ def test_the_mean_over_seeds_has_no_more_digits_than_its_metrics():
     assert mean([{"loss": one} for one in (0.1, 0.2, 0.3)]) == {"loss": 0.2}  # not 0.20000000000000004
     assert mean([{"loss": 0.9722222}]) == {"loss": 0.9722222}
     assert mean([{"loss": 1e30}, {"loss": float("inf")}]) == {"loss": float("inf")}
+
+
+def test_seeds_that_are_right_equally_often_together_have_one_mean():
+    def of(*hits):  # of 360 examples each, as float32 has the shares
+        return mean([numbers({"accuracy": np.float32(one / 360)}) for one in hits])
+
+    assert of(340, 341, 343) == of(339, 341, 344) == {"accuracy": 0.948148}
