@@ -198,6 +198,18 @@ def test_a_few_lines_say_what_matters():
     assert training_lines(small()) == []
 
 
+def test_where_every_prediction_is_right_no_class_is_the_worst():
+    assert score_lines(diagnose([0, 1], np.eye(2), ("a", "b")))[1] == "No example was taken for another class."
+
+
+def test_validation_ahead_of_training_is_laid_to_how_training_accuracy_is_taken():
+    ahead = small(history={"train_accuracy": [0.6], "val_accuracy": [0.9]})
+    assert training_lines(ahead) == [
+        "Validation accuracy is above training accuracy by 30.00 points at epoch 1: the latter is taken over an epoch, "
+        "while weights change and dropout and augmentation, if any, work."
+    ]
+
+
 def test_the_table_of_classes_has_their_rows_in_each_split_and_the_averages():
     table = class_table(full())
     assert table.header == ("class", "precision", "recall", "F1", "training rows", "validation rows", "test rows")

@@ -27,7 +27,8 @@ TRENDS: dict[Trend, str] = {
 
 def score_lines(diagnosis: Diagnosis) -> list[str]:
     """What the classifier scores on the test split, where it fails, and what its confidence is worth."""
-    return [_scores(diagnosis), _worst(diagnosis), _confused(diagnosis), _confidence(diagnosis)]
+    worst = [] if diagnosis.hits.all() else [_worst(diagnosis)]
+    return [_scores(diagnosis), *worst, _confused(diagnosis), _confidence(diagnosis)]
 
 
 def training_lines(diagnosis: Diagnosis) -> list[str]:
@@ -182,7 +183,8 @@ def _gap(gap: AccuracyGap) -> str:
     if gap.size == "none":
         return f"Training and validation accuracy cannot be told apart ({apart})."
     if gap.size == "reversed":
-        return f"Validation accuracy is above training accuracy by {apart}, as dropout and augmentation make it."
+        reason = "the latter is taken over an epoch, while weights change and dropout and augmentation, if any, work"
+        return f"Validation accuracy is above training accuracy by {apart}: {reason}."
     verdict = {"small": "a small gap", "moderate": "a moderate gap", "large": "a large gap: the model overfits"}
     return f"Training accuracy is above validation accuracy by {apart}, {verdict[gap.size]}."
 
