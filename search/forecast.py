@@ -100,8 +100,7 @@ def _epoch_seconds(loaded: LoadedStudy, options: Options, slots: list[Slot]) -> 
     splits = search_splits(open_source(plan.data, loaded.path.parent), plan.data)
     check_study(loaded, splits)
     task = recipe.task(TrialRecord(number=0, state="running", params=loaded.space.default()))
-    tasks = [task.model_copy(update={"record": 0})]  # looking at single steps would take most of the time
-    job = TrainJob(structure="probe", tasks=tasks, to_epoch=_PROBE_EPOCHS)
+    job = TrainJob(structure="probe", tasks=[task], to_epoch=_PROBE_EPOCHS)
     with tempfile.TemporaryDirectory() as folder:
         pool = start_pool(options, slots, Path(folder))
         try:

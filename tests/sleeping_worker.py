@@ -119,7 +119,8 @@ class Member:
         if self.job.data == "train":
             metrics |= {"val_accuracy": value, "val_loss": 1 - value}
         before = self.progress.best_epoch
-        self.progress = self.progress.after(metrics, self.workload.monitor, self.workload.direction, 1.0)
+        seconds = 3.0 if self.task.record else 1.0
+        self.progress = self.progress.after(metrics, self.workload.monitor, self.workload.direction, seconds)
         best = [np.float32([value])] if self.progress.best_epoch != before else None
         self.checkpoints.save(self.progress, [np.float32([value])], best)
         misbehave(number, f"{epoch} saved")

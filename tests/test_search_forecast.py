@@ -11,14 +11,18 @@ from studies.plan import load_study
 EARLY = STUDY + '\n[early_stopping]\nmonitor = "val_accuracy"\npatience = 1\n'
 
 
-def probe(folder):
-    return forecast_study(load_study(str(make_study(folder, study=EARLY))), options(folder / "runs"), probe=True)
+def probe(folder, study=EARLY):
+    return forecast_study(load_study(str(make_study(folder, study=study))), options(folder / "runs"), probe=True)
 
 
 def test_an_epoch_is_timed_though_early_stopping_would_end_the_probe(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHON_PEAK", "1")
     assert probe(tmp_path)["epoch_seconds"] == 1.0  # which sleeping workers tell of each
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_epoch_whose_steps_are_recorded_is_timed_as_one(tmp_path):
+    assert probe(tmp_path, STUDY + "\n[record]\nevery = 2\n")["epoch_seconds"] == 3.0  # as sleeping workers tell
 
 
 def test_a_bracket_without_trials_is_expected_to_have_none(tmp_path):
