@@ -21,6 +21,7 @@ from search.models.fitness import check_study
 from search.open_run import Options, publish, start_pool, workload
 from search.output import thin_table
 from search.recipe import Recipe
+from studies.grid import configurations
 from studies.plan import LoadedStudy
 from studies.records import TrialRecord
 
@@ -31,19 +32,22 @@ def forecast_study(loaded: LoadedStudy, options: Options, *, probe: bool) -> dic
     """The ladder's forecast for the plan's number of trials, and times if `probe` trains for a moment.
 
     Returns:
-        Plain values: "brackets", "trials", "expected_epochs", "worst_epochs", and with a probe
-        "epoch_seconds" (of the default configuration) and "expected_hours", "worst_hours".
+        Plain values: "budget" and "trials", which are fewer where the space has fewer configurations, "brackets",
+        "expected_epochs", "worst_epochs", and with a probe "epoch_seconds" (of the default configuration) and
+        "expected_hours", "worst_hours".
     """
     plan = loaded.plan
     stopping = plan.hyperband.mode == "stop"
-    forecast = plan.hyperband.ladder.forecast(plan.budget.trials, stopping=stopping)
+    trials = configurations(loaded.space, plan.budget.trials)
+    forecast = plan.hyperband.ladder.forecast(trials, stopping=stopping)
     found: dict[str, Any] = {
         "study": plan.name,
+        "budget": plan.budget.trials,
         "trials": forecast.trials,
         "brackets": [asdict(bracket) for bracket in forecast.brackets],
         "expected_epochs": round(forecast.expected_epochs),
         "worst_epochs": forecast.worst_epochs,
-        "full_epochs": plan.budget.trials * plan.hyperband.max_resource,
+        "full_epochs": trials * plan.hyperband.max_resource,
         "minutes": plan.budget.minutes,
     }
     return found | _times(loaded, options, found) if probe else found
@@ -62,7 +66,8 @@ def forecast_text(found: dict[str, Any]) -> RenderableType:
             f"{bracket['expected_epochs']:.0f}",
             str(bracket["worst_epochs"]),
         )
-    return Group(f"{found['study']}: {counted(found['trials'], 'trial')}", "", table, *_sentences(found))
+    few = f" (budget.trials = {found['budget']}; the space has no more)" if found["trials"] < found["budget"] else ""
+    return Group(f"{found['study']}: {counted(found['trials'], 'trial')}{few}", "", table, *_sentences(found))
 
 
 def _sentences(found: dict[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from search.open_run import OpenRun
 from search.retrain import Repetition, chosen, epochs_for, export, restore, retrain
 from search.supervisor import Supervisor
 from studies.files import BEST, BEST_MODEL, DIAGNOSIS, LEADERBOARD, REPORT, trial_folder
+from studies.grid import configurations
 from studies.history import RETRAINED, test_attribute
 from studies.plan import StudyPlan
 from studies.records import RetrainRecord, StudyRecord, TestScore, TrialRecord
@@ -50,12 +51,13 @@ def _with_all_trials(run: OpenRun, trials: int) -> StudyPlan:
 def _announcement(run: OpenRun, plan: StudyPlan, records: Sequence[TrialRecord], spent: float) -> dict[str, Any]:
     values = [(record.number, record.value) for record in records if is_ranked(record)]
     best = (max if plan.objective.direction == "maximize" else min)(values, key=itemgetter(1), default=None)
-    forecast = plan.hyperband.ladder.forecast(plan.budget.trials, stopping=plan.hyperband.mode == "stop")
+    trials = max(len(records), configurations(run.loaded.space, plan.budget.trials))
+    forecast = plan.hyperband.ladder.forecast(trials, stopping=plan.hyperband.mode == "stop")
     return {
         "name": plan.name,
         "monitor": plan.objective.monitor,
         "maximize": plan.objective.direction == "maximize",
-        "trials_total": plan.budget.trials,
+        "trials_total": trials,
         "trials": [record.number for record in records],
         "finished": dict(Counter(record.state for record in records)),
         "known_epochs": sum(record.epochs for record in records),

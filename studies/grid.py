@@ -94,21 +94,32 @@ class Grid:
 
         return self._space.fill(choose)
 
+    def count(self, most: int) -> int:
+        """How many configurations there are, counted up to `most`."""
+        end = 0
+        for branch in self._each_branch():
+            end = min(branch.end, most)
+            if end == most:
+                break
+        return end
+
     @cached_property
     def _branches(self) -> list[_Branch]:
+        return list(self._each_branch())
+
+    def _each_branch(self) -> Iterator[_Branch]:
         """All branches; their digits turn as those of an odometer, the last one fastest."""
-        branches: list[_Branch] = []
         digits: list[int] = []
         end = 0
         while True:
             sizes, configurations = self._first_branch(digits)
             digits += [0] * (len(sizes) - len(digits))
             end += configurations
-            branches.append(_Branch(tuple(digits), end))
+            yield _Branch(tuple(digits), end)
             while digits and digits[-1] + 1 == sizes[len(digits) - 1]:
                 digits.pop()
             if not digits:
-                return branches
+                return
             digits[-1] += 1
 
     def _first_branch(self, digits: Sequence[int]) -> tuple[list[int], int]:
@@ -151,6 +162,11 @@ def shuffled(place: int, size: int, seed: int) -> int:
 def endless(space: Space) -> list[str]:
     """The names of the parameters that have more values than can be counted."""
     return [name for name, one in space.parameters.items() if not _values(one)]
+
+
+def configurations(space: Space, most: int) -> int:
+    """How many trials a search can have that looks for so many: as many as the space has configurations, at most."""
+    return most if endless(space) else Grid(space, 0).count(most)
 
 
 def no_grid(space: Space) -> str | None:

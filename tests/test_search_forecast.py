@@ -25,6 +25,17 @@ def test_an_epoch_whose_steps_are_recorded_is_timed_as_one(tmp_path):
     assert probe(tmp_path, STUDY + "\n[record]\nevery = 2\n")["epoch_seconds"] == 3.0  # as sleeping workers tell
 
 
+def test_no_more_trials_are_expected_than_the_space_has_configurations(tmp_path):
+    space = 'model = "mlp"\n[parameters]\nunits = { type = "int", low = 32, high = 128, log = true, step = 2 }\n'
+    study = load_study(str(make_study(tmp_path, space=space)))
+    found = forecast_study(study, options(tmp_path / "runs"), probe=False)
+    assert (found["trials"], found["full_epochs"]) == (3, 27)
+    console = Console(width=80)
+    with console.capture() as printed:
+        console.print(forecast_text(found))
+    assert printed.get().startswith("tiny: 3 trials (budget.trials = 12; the space has no more)\n")
+
+
 def test_a_bracket_without_trials_is_expected_to_have_none(tmp_path):
     found = forecast_study(load_study(str(make_study(tmp_path))), options(tmp_path / "runs"), probe=False)
     found["brackets"][-1] |= {"trials": 0, "expected": [0.0, 0.0]}

@@ -15,7 +15,7 @@ from spaces.parameters import Params
 from spaces.space import Space
 from studies import thompson
 from studies.errors import StudyError
-from studies.grid import Grid, shuffled
+from studies.grid import Grid, configurations, shuffled
 from studies.ladder import Ladder
 from studies.plan import SamplerPlan
 from studies.records import TrialRecord
@@ -382,6 +382,14 @@ def test_a_grid_gives_each_configuration_once_and_then_nothing():
     records = search(again_and_again(parameters, "grid"), size, lambda params: 0.5)
     assert len({str(record.params) for record in records}) == size
     assert proposer(parameters, "grid").propose(size, records) is None
+
+
+def test_configurations_are_counted_no_further_than_asked():
+    wide = {f"p{index}": {"type": "int", "low": 0, "high": 1} for index in range(40)}
+    deciding = {f"q{index}": {"type": "fixed", "value": 1, "when": {f"p{index}": 1}} for index in range(40)}
+    assert configurations(space(wide | deciding), 60) == 60  # of 2**40, each a branch of its own
+    assert configurations(space({"a": {"type": "int", "low": 1, "high": 3}}), 60) == 3
+    assert configurations(space({"a": {"type": "float", "low": 0.0, "high": 1.0}}), 60) == 60
 
 
 def test_a_grid_leaves_out_what_was_enqueued():
