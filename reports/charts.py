@@ -87,9 +87,10 @@ def trial_curves(study: StudyRecord, trial: TrialRecord) -> Chart | None:
     legend_above(plots[0], columns=3)
     by_epoch(axes)
     figure.align_ylabels()
-    best = f"best {shown(metrics[0], trial.value)} at epoch {trial.best_epoch}"
+    at = "" if trial.best_epoch is None else f" at epoch {trial.best_epoch} of {trial.epochs}"
+    best = f"best {shown(metrics[0], trial.value)}{at}"
     text = f"Trial {trial.number} by epoch, in training and validation: {listed([spoken(name) for name in metrics])}"
-    return Chart(f"Learning curve of trial {trial.number}", figure, f"{text}; {best} of {trial.epochs}.")
+    return Chart(f"Learning curve of trial {trial.number}", figure, f"{text}; {best}.")
 
 
 def rungs(study: StudyRecord) -> Chart | None:

@@ -231,7 +231,7 @@ def _trial_row(study: StudyRecord, trial: TrialRecord, place: int) -> Row:
         "gap": trial.test.gap if trial.test else None,
         "gap_se": trial.test.gap_se if trial.test else None,
         "parameters": trial.weights,
-        "seconds": trial.seconds,
+        "seconds": trial.seconds or None,
         **_param_cells(trial),
     }
 

@@ -143,9 +143,14 @@ def trial_record(trial: FrozenTrial, monitor: str, direction: Direction, test: A
         test: Its test score as the study's attribute holds it.
     """
     system = trial.system_attrs
-    user = trial.user_attrs if HISTORY in system else _of_other_programs(trial.user_attrs)
+    is_own = HISTORY in system
+    user = trial.user_attrs if is_own else _of_other_programs(trial.user_attrs)
     history = _history(trial, monitor)
     epochs, best_epoch, best = _reached(user, history, monitor, direction)
+    value = trial.values[0] if trial.values else best
+    if not is_own and value != best:  # its last one, for example
+        best_epoch = next((epoch for epoch, one in enumerate(history.get(monitor, ()), 1) if one == value), None)
+    time_taken = None if is_own else trial.duration
     state = _STATES[trial.state]
     return TrialRecord(
         number=trial.number,
@@ -153,13 +158,13 @@ def trial_record(trial: FrozenTrial, monitor: str, direction: Direction, test: A
         params={**trial.params, **system.get(FIXED, {})},
         bracket=user.get("bracket"),
         epochs=epochs,
-        value=trial.values[0] if trial.values else best,
+        value=value,
         best_epoch=best_epoch,
         metrics={name: value for name, value in user.items() if _is_metric(name, value)},
         history=history,
         rungs={int(rung): value for rung, value in system.get(RUNGS, {}).items()},
         weights=user.get("weights"),
-        seconds=user.get("seconds", 0.0),
+        seconds=user.get("seconds", time_taken.total_seconds() if time_taken else 0.0),
         reason=user.get("reason"),
         test=TestScore(**unpacked(test)) if test is not None else None,
         started=trial.datetime_start and trial.datetime_start.astimezone(),

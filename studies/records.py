@@ -60,12 +60,12 @@ class TrialRecord:
         bracket: The bracket of the ladder it belongs to.
         epochs: Completed epochs.
         value: Best value of the monitor so far; what it is ranked by.
-        best_epoch: The epoch of that value.
+        best_epoch: The epoch of that value; None where another program's trial never reported it.
         metrics: All metrics at the best epoch: "train_accuracy", "val_loss", ...
         history: Each metric's values, one a completed epoch.
         rungs: Rung (in epochs) to the best value when the trial arrived there.
         weights: Number of weights of its model.
-        seconds: Time spent training.
+        seconds: Time spent training, of another program's trial from its beginning to its end; 0 where it is not known.
         reason: Why it was pruned, stopped or failed.
         test: Its score on the test split, if it was among those that were opened.
         started: When it was created, local time.

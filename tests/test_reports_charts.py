@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -191,6 +192,8 @@ def test_a_trials_own_curves_show_training_and_validation_of_the_metric_and_the_
     chart = trial_curves(study([trial]), trial)
     assert "accuracy and loss; best 70.00% at epoch 2 of 2" in chart.alternative
     assert chart.png().startswith(b"\x89PNG")
+    foreign = replace(trial, best_epoch=None)
+    assert "at epoch" not in trial_curves(study([foreign]), foreign).alternative
     assert trial_curves(study(), record(0, history={})) is None
 
 

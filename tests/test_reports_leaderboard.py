@@ -103,6 +103,11 @@ def test_differences_and_means_have_no_more_digits_than_what_they_are_of():
     assert frame["test_accuracy"].tolist()[1] == 0.947075
 
 
+def test_a_time_that_is_not_known_is_left_out():
+    frame = leaderboard(study([record(0, val_accuracy=0.9), record(1, val_accuracy=0.8, seconds=1.5)]))
+    assert values(frame, "seconds") == [None, 1.5]
+
+
 def test_test_numbers_have_a_rank_of_their_own_and_never_choose():
     trials = [
         record(0, val_accuracy=0.90, test_accuracy=0.95),

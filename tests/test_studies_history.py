@@ -1,6 +1,6 @@
 import json
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import optuna
 import pytest
@@ -110,6 +110,18 @@ def test_trials_that_another_program_made_are_read_with_what_optuna_knows():
     assert (record.state, record.params, record.value) == ("complete", {"x": 0.5}, 0.7)
     assert record.history == {"val_accuracy": (0.2, 0.8)}
     assert record.epochs == 2
+
+
+@pytest.mark.parametrize(("curve", "epoch"), [((0.2, 0.8, 0.7), 3), ((0.2, 0.8), None), ((0.7, 0.8, 0.7), 1)])
+def test_the_best_epoch_of_another_programs_trial_is_one_at_which_it_had_its_value(curve, epoch):
+    trial = create_trial(value=0.7, intermediate_values=dict(enumerate(curve)))
+    assert read(trial).best_epoch == epoch
+
+
+def test_another_programs_trial_took_the_time_from_its_beginning_to_its_end():
+    trial = create_trial(value=0.7)
+    trial.datetime_complete = trial.datetime_start + timedelta(seconds=90)
+    assert read(trial).seconds == 90
 
 
 @pytest.mark.parametrize("filler", [0, 500])
