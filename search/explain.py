@@ -12,6 +12,7 @@ from rich.table import Table
 from reports.words import counted, listed, scalar
 from search.output import thin_table
 from spaces import validate
+from studies.ladder import AHEAD
 from studies.plan import Hyperband
 from studies.promotion import explain
 from studies.records import StudyRecord
@@ -62,11 +63,23 @@ def explanation_text(found: dict[str, Any]) -> RenderableType:
 
 
 def _despite_its_rank(found: dict[str, Any]) -> list[str]:
-    if found["trial"] == 0 and found["mode"] == "promote":
-        return ["  the first trial of a study goes on to its third rung whatever its rank"]
-    overtaken = listed([str(rung["epochs"]) for rung in found["rungs"] if _was_overtaken(rung)] or [""])
-    told = f"  ranks count all that ever arrived: it went on from rung {overtaken} before better ones came"
-    return [told] if overtaken else []
+    is_first = found["trial"] == 0 and found["mode"] == "promote"
+    early = [str(rung["epochs"]) for rung in found["rungs"] if _was_overtaken(rung)]
+    alone = [
+        str(rung["epochs"])
+        for rung in found["rungs"][AHEAD if is_first else 0 :]
+        if rung["verdict"] == "promoted" and rung["cutoff"] is None
+    ]
+    told = []
+    if is_first:
+        told.append("  the first trial of a study goes on to its third rung whatever its rank")
+    elif early:
+        where = f"from rung {listed(early)}"
+        told.append(f"  ranks count all that ever arrived: it went on {where} before better ones came")
+    if alone:
+        which = f"from rung {listed(alone)}, which too few have reached,"
+        told.append(f"  {which} the best goes on, for each bracket completes a trial")
+    return told
 
 
 def _was_overtaken(rung: dict[str, Any]) -> bool:
@@ -97,7 +110,9 @@ def _advice(rung: dict[str, Any]) -> list[str]:
     if rung["verdict"] not in ("pruned", "paused") or rung["rank"] is None:
         return []
     if rung["cutoff"] is None:
-        return [f"  too few trials have reached rung {rung['epochs']} for any to go on from it"]
+        return [f"  too few trials have reached rung {rung['epochs']} for its rank to take it on"]
+    if rung["verdict"] == "paused" and rung["rank"] <= rung["places"]:
+        return [f"  it may go on from rung {rung['epochs']} and waits for its turn"]
     needed = f"  to go on from rung {rung['epochs']} it needed"
     if rung["value"] == rung["cutoff"]:
         return [f"{needed} better than {rung['cutoff']:.4f}: of equal values the lower number goes first"]

@@ -230,7 +230,8 @@ class RungVerdict:
         rung: The rung's index in the bracket, from 0.
         epochs: The rung in epochs.
         value: The trial's value there.
-        cutoff: The value of the last that may go up; None while the rule lets nobody up, and at the top.
+        places: How many of the competitors may go up.
+        cutoff: The value of the last of these; None while the rule lets nobody up, and at the top.
         rank: The trial's rank among the competitors, from 1; None if its value is not finite.
         competitors: (number, value) of all that arrived with a finite value, best first, this trial included.
         verdict: "promoted", "complete", or how it stands here: "paused", "pruned", "failed". A trial
@@ -242,6 +243,7 @@ class RungVerdict:
     rung: int
     epochs: int
     value: float
+    places: int
     cutoff: float | None
     rank: int | None
     competitors: tuple[tuple[int, float], ...]
@@ -271,6 +273,7 @@ def explain(records: Sequence[TrialRecord], ladder: Ladder, direction: Direction
                 rung=rung,
                 epochs=epochs,
                 value=trial.rungs.get(epochs, math.nan),
+                places=going_up,
                 cutoff=competitors[going_up - 1][1] if going_up else None,
                 rank=numbers.index(number) + 1 if number in numbers else None,
                 competitors=competitors,

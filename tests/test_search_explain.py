@@ -38,3 +38,20 @@ def test_a_trial_that_went_on_before_better_ones_came_is_not_said_to_be_among_th
     assert "before better ones came" not in text(explained([first, early, *late], 0))
     worse = [record(number, "pruned", 1, val_accuracy=0.5, bracket=0) for number in range(2, 9)]
     assert "before better ones came" not in text(explained([first, early, *worse], 1))
+
+
+def test_the_one_that_a_bracket_completes_though_few_arrived_is_told_as_such():
+    rungs = {3: 0.8, 9: 0.9}
+    lone = [record(16 + n, "pruned", 3, value=0.7, rungs={3: 0.7}, bracket=1) for n in range(3)]
+    best = record(19, "complete", 27, value=0.9, rungs=rungs | {27: 0.9}, bracket=1)
+    second = record(20, "pruned", 9, value=0.8, rungs=rungs | {9: 0.8}, bracket=1)
+    told = "from rung 9, which too few have reached, the best goes on, for each bracket completes a trial"
+    assert told in text(explained([*lone, best, second], 19))
+    assert told not in text(explained([*lone, best, second], 20))
+    assert "too few trials have reached rung 9 for its rank to take it on" in text(explained([*lone, best, second], 20))
+
+
+def test_a_trial_that_may_go_on_when_a_search_goes_on_is_not_told_what_it_lacks():
+    waiting = [record(number, "paused", 1, val_accuracy=0.9, bracket=0) for number in range(1, 7)]
+    assert "it may go on from rung 1 and waits for its turn" in text(explained(waiting, 2))
+    assert "needed better than 0.9000" in text(explained(waiting, 3))
