@@ -143,7 +143,7 @@ def _slices(study: StudyRecord, trials: Sequence[TrialRecord], dimensions: Seque
     words = [f"Validation {spoken(metric)} against each parameter{darkness}."]
     words += [_slice_words(trials, one) for one in drawn]
     if len(dimensions) > len(drawn):
-        words.append(f"{counted(len(dimensions) - len(drawn), 'parameter')} more did less.")
+        words.append(f"Not drawn: {counted(len(dimensions) - len(drawn), 'more parameter')}.")
     return Chart("Slices: one parameter at a time", figure, " ".join(words), detailed=True)
 
 

@@ -25,6 +25,11 @@ def test_parameters_have_importances_slices_and_parallel_coordinates():
         ElementTree.fromstring(chart.svg())
 
 
+def test_of_parameters_that_are_not_drawn_nothing_is_claimed():
+    some = [record(i, val_accuracy=i / 9, params={f"p{p}": i * p for p in range(1, 9)}) for i in range(3)]
+    assert parameter_section(study(some)).charts[0].alternative.endswith(" Not drawn: 2 more parameters.")
+
+
 def test_a_parameter_that_few_trials_draw_has_no_axis_of_its_own():
     some = [record(i, val_accuracy=i / 9, params={"x": i, "y": -i} | ({"rare": i} if i < 2 else {})) for i in range(9)]
     slices, lines = parameter_section(study(some)).charts
