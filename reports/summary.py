@@ -31,7 +31,7 @@ STANDINGS: dict[TrialState, str] = {
     "complete": "trained to the end",
     "pruned": "pruned",
     "paused": "waiting at a rung",
-    "running": "under way",
+    "running": "on the way to a rung",
     "failed": "failed",
 }
 

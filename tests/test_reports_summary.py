@@ -53,6 +53,11 @@ def test_how_many_were_compared_is_said_with_how_they_ended():
     assert "2 of 3 configurations could be compared: 1 trained to the end, 1 pruned and 1 failed." in text(trials)
 
 
+def test_a_trial_between_two_rungs_is_said_to_be_there_whether_its_search_runs_or_its_time_is_up():
+    trials = [record(0, val_accuracy=0.9), record(1, "running", 2, val_accuracy=0.8)]
+    assert "2 configurations were compared: 1 trained to the end and 1 on the way to a rung." in text(trials)
+
+
 def test_a_trial_that_had_no_turn_before_the_time_was_up_is_not_counted():
     trials = [record(0, val_accuracy=0.9), record(1, "pruned", 3, val_accuracy=0.8), record(2, "pruned", 0)]
     assert "2 configurations were compared: 1 trained to the end and 1 pruned." in text(trials)
