@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reports.words import counted
+from reports.words import counted, shown
 from search.output import json_line, write_nowhere
 
 _REFRESHES_PER_SECOND = 8
@@ -178,7 +178,7 @@ class LiveDisplay(Silent):
         state = self._state
         grid = Table.grid(padding=(0, 1))
         for slot, worker in sorted(state.workers.items()):
-            grid.add_row(*_worker_row(slot, worker))
+            grid.add_row(*_worker_row(slot, worker, state))
         return Group(_headline(state), grid)
 
 
@@ -205,13 +205,13 @@ def _headline(state: RunState) -> RenderableType:
     return Group(line, Text(f"  {', '.join(others)}")) if others else line
 
 
-def _worker_row(slot: int, worker: WorkerLine) -> list[RenderableType]:
+def _worker_row(slot: int, worker: WorkerLine, state: RunState) -> list[RenderableType]:
     row: list[RenderableType] = [f"  worker {slot}", worker.doing]
     if worker.to_epoch:
         bar = ProgressBar(total=worker.to_epoch, completed=worker.epoch, width=16)
         row += [bar, f"epoch {worker.epoch}/{worker.to_epoch}"]
     if worker.value is not None:
-        row.append(f"{worker.value:.4f}")
+        row.append(_shown(state, worker.value))
     return row
 
 
@@ -222,7 +222,11 @@ def _progress(state: RunState) -> list[str]:
 
 
 def _best(state: RunState) -> str:
-    return f"best {state.best[1]:.4f} (trial {state.best[0]})" if state.best else ""
+    return f"best {_shown(state, state.best[1])} (trial {state.best[0]})" if state.best else ""
+
+
+def _shown(state: RunState, value: float) -> str:
+    return shown(state.monitor.removeprefix("val_"), value)
 
 
 def _left(state: RunState) -> str:
@@ -248,7 +252,7 @@ def _line(kind: str, fields: dict[str, Any], state: RunState) -> str | None:
         case "rung":
             return (
                 f"trial {fields['trial']}: {fields['state']} after {counted(fields['epoch'], 'epoch')}, "
-                f"{state.monitor} {fields['value']:.4f}; {_best(state)}"
+                f"{state.monitor} {_shown(state, fields['value'])}; {_best(state)}"
             )
         case "failed":
             return f"trial {fields['trial']}: failed: {fields['reason']}"

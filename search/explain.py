@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
-from reports.words import counted, listed, scalar
+from reports.words import counted, listed, scalar, shown
 from search.output import thin_table
 from spaces import validate
 from studies.ladder import AHEAD
@@ -46,7 +46,8 @@ def explanation(record: StudyRecord, number: int) -> dict[str, Any]:
 
 def explanation_text(found: dict[str, Any]) -> RenderableType:
     """The same for a person."""
-    value = "" if found["value"] is None else f", {found['monitor']} {found['value']:.4f}"
+    metric = found["monitor"].removeprefix("val_")
+    value = "" if found["value"] is None else f", {found['monitor']} {shown(metric, found['value'])}"
     bracket = "" if found["bracket"] is None else f", bracket {found['bracket']}"
     epochs = counted(found["epochs"], "epoch")
     head = f"trial {found['trial']} of {found['study']}: {found['state']} after {epochs}{value}{bracket}"
@@ -59,7 +60,8 @@ def explanation_text(found: dict[str, Any]) -> RenderableType:
         return Group(*lines)
     if not found["rungs"]:
         return Group(*lines, "  it has reached no rung")
-    return Group(*lines, _rungs_table(found["rungs"]), *_despite_its_rank(found), *_advice(found["rungs"][-1]))
+    rungs = found["rungs"]
+    return Group(*lines, _rungs_table(metric, rungs), *_despite_its_rank(found), *_advice(metric, rungs[-1]))
 
 
 def _despite_its_rank(found: dict[str, Any]) -> list[str]:
@@ -90,23 +92,24 @@ def _was_overtaken(rung: dict[str, Any]) -> bool:
     return bool(rung["rank"] > len(values) - values[::-1].index(rung["cutoff"]))
 
 
-def _rungs_table(rungs: list[dict[str, Any]]) -> Table:
+def _rungs_table(metric: str, rungs: list[dict[str, Any]]) -> Table:
     texts = ("best competitors", "verdict")
     table = thin_table("rung", "value", "rank", "cut-off", *texts, texts=texts)
     for rung in rungs:
-        others = [f"{value:.4f} (trial {number})" for number, value in rung["competitors"][:_SHOWN_COMPETITORS]]
+        best = rung["competitors"][:_SHOWN_COMPETITORS]
+        others = [f"{shown(metric, value)} (trial {number})" for number, value in best]
         table.add_row(
             f"{rung['epochs']}",
-            f"{rung['value']:.4f}",
+            shown(metric, rung["value"]),
             f"{rung['rank']} of {len(rung['competitors'])}",
-            "" if rung["cutoff"] is None else f"{rung['cutoff']:.4f}",
+            shown(metric, rung["cutoff"]),
             "\n".join(others),
             rung["verdict"],
         )
     return table
 
 
-def _advice(rung: dict[str, Any]) -> list[str]:
+def _advice(metric: str, rung: dict[str, Any]) -> list[str]:
     if rung["verdict"] not in ("pruned", "paused") or rung["rank"] is None:
         return []
     if rung["cutoff"] is None:
@@ -115,5 +118,5 @@ def _advice(rung: dict[str, Any]) -> list[str]:
         return [f"  it may go on from rung {rung['epochs']} and waits for its turn"]
     needed = f"  to go on from rung {rung['epochs']} it needed"
     if rung["value"] == rung["cutoff"]:
-        return [f"{needed} better than {rung['cutoff']:.4f}: of equal values the lower number goes first"]
-    return [f"{needed} {rung['cutoff']:.4f} or better"]
+        return [f"{needed} better than {shown(metric, rung['cutoff'])}: of equal values the lower number goes first"]
+    return [f"{needed} {shown(metric, rung['cutoff'])} or better"]

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.leaderboard import usable
-from reports.words import counted
+from reports.words import counted, shown
 from search.display import duration
 from studies.records import StudyRecord
 from studies.store import Store
@@ -80,7 +80,8 @@ def _spent(one: dict[str, Any]) -> list[str]:
     time = "" if one["seconds"] is None else f" in {duration(one['seconds'])}"
     told = [f"{counted(one['epochs'], 'epoch')}{time}"] if one["epochs"] else []
     if one["best"] is not None:
-        told.append(f"best {one['monitor']} {one['best']:.4f} (trial {one['best_trial']})")
+        best = shown(one["monitor"].removeprefix("val_"), one["best"])
+        told.append(f"best {one['monitor']} {best} (trial {one['best_trial']})")
     return ["; ".join(told)] if told else []
 
 

@@ -47,7 +47,7 @@ def test_plain_lines_say_what_a_log_should_keep_and_no_more():
     tell(display)
     assert shown.file.getvalue().splitlines() == [
         "digits: up to 60 trials on 2 workers of 1 core each (no GPU found)",
-        "trial 0: paused after 3 epochs, val_accuracy 0.9500; best 0.9312 (trial 0)",
+        "trial 0: paused after 3 epochs, val_accuracy 95.00%; best 93.12% (trial 0)",
         "trial 1: failed: train_loss is nan at epoch 2",
         "worker 0: died (SIGKILL); a new one takes its place",
     ]
@@ -62,8 +62,8 @@ def test_plain_lines_say_where_a_run_stands_when_nothing_else_was_said_for_long(
     for epoch, now[0] in ((2, 1029.0), (3, 1031.0), (4, 1040.0), (5, 1062.0)):
         display("epoch", worker=0, trial=0, epoch=epoch, value=0.95, best=0.95)
     assert shown.file.getvalue().splitlines()[before:] == [
-        "1 of 60 trials, 3 epochs, best 0.9500 (trial 0)",
-        "1 of 60 trials, 5 epochs, best 0.9500 (trial 0), about 82 min left",
+        "1 of 60 trials, 3 epochs, best 95.00% (trial 0)",
+        "1 of 60 trials, 5 epochs, best 95.00% (trial 0), about 82 min left",
     ]
 
 
@@ -97,7 +97,7 @@ def test_the_live_display_has_a_bar_a_line_a_worker_and_the_best():
     display("epoch", worker=0, trial=2, epoch=4, value=0.9, best=0.9)
     shown.print(display._render())
     text = shown.file.getvalue()
-    for part in ("digits", "of 60 trials", "best 0.9312 (trial 0)", "worker 0", "trial 2", "epoch 4/9", "━"):
+    for part in ("digits", "of 60 trials", "best 93.12% (trial 0)", "worker 0", "trial 2", "epoch 4/9", "━"):
         assert part in text
 
 
@@ -112,8 +112,8 @@ def test_the_live_display_fits_sixty_characters_without_breaking_a_line():
     shown.print(display._render())
     first, second, worker = shown.file.getvalue()[before:].splitlines()
     assert first.rstrip().endswith("2 of 60 trials, 7 epochs")
-    assert second.startswith("  best 0.9312 (trial 0), about ")
-    assert worker.rstrip().endswith("epoch 7/9 0.9000")
+    assert second.startswith("  best 93.12% (trial 0), about ")
+    assert worker.rstrip().endswith("epoch 7/9 90.00%")
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ def text(found):
 
 
 def test_of_equal_values_the_lower_number_is_said_to_go_first():
-    told = "needed better than 0.9000: of equal values the lower number goes first"
+    told = "needed better than 90.00%: of equal values the lower number goes first"
     assert told in text(explained(PRUNED, 2))
     worse = [*PRUNED[:5], record(5, "pruned", 1, val_accuracy=0.8, bracket=0)]
-    assert "needed 0.9000 or better" in text(explained(worse, 5))
+    assert "needed 90.00% or better" in text(explained(worse, 5))
 
 
 def test_where_optunas_pruner_was_the_judge_no_rung_of_ours_is_told():
@@ -54,4 +54,12 @@ def test_the_one_that_a_bracket_completes_though_few_arrived_is_told_as_such():
 def test_a_trial_that_may_go_on_when_a_search_goes_on_is_not_told_what_it_lacks():
     waiting = [record(number, "paused", 1, val_accuracy=0.9, bracket=0) for number in range(1, 7)]
     assert "it may go on from rung 1 and waits for its turn" in text(explained(waiting, 2))
-    assert "needed better than 0.9000" in text(explained(waiting, 3))
+    assert "needed better than 90.00%" in text(explained(waiting, 3))
+
+
+def test_small_losses_are_told_apart():
+    losses = [record(number, "pruned", 1, value=value, bracket=0) for number, value in enumerate((2e-5, 3e-5, 4e-5))]
+    ladder = {"hyperband": {"min_resource": 1, "max_resource": 27, "reduction_factor": 3}}
+    told = text(explanation(study(losses, monitor="val_loss", plan=ladder), 2))
+    assert "needed 2.000e-05 or better" in told
+    assert "3.000e-05 (trial 1)" in told

@@ -37,7 +37,7 @@ def test_a_study_is_told_in_whole_words_on_a_terminal_of_64_characters(capsys):
         Console(width=64).print(standings_text([found]))
         assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
             f"digits  running, {told}: 1 complete, 14 pruned",
-            "        405 epochs in 8 s; best val_accuracy 0.9000 (trial 0)",
+            "        405 epochs in 8 s; best val_accuracy 90.00% (trial 0)",
             "        worker 0: trial 3, epoch 1 of 9",
         ]
 
