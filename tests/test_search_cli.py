@@ -1,4 +1,4 @@
-"""The command line as its user meets it: a process, its output, its exit code, what it leaves behind."""
+"""The command line as its user meets it: its output, its exit code, what it leaves behind."""
 
 import io
 import json
@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -30,14 +31,27 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def toprung(*words, cwd, ok=True, **environment):
-    """Run the program in a folder; its finished process."""
+def program(*words, cwd, **environment):
+    """Run the program in a folder, as a process; its end."""
     command = [sys.executable, "-m", "search", *map(str, words)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=_environment(environment))
-    assert "Traceback" not in done.stderr
-    if ok:
-        assert done.returncode == 0, done.stderr
-    return done
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=_environment(environment))
+
+
+@pytest.fixture
+def toprung(monkeypatch, capsys):
+    """A function that runs the program's verbs in a folder, in this process, which has all modules already."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*words, cwd, exit_code=0):
+        monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        code = run_verb(app, [*map(str, words)])
+        said = capsys.readouterr()
+        assert code == exit_code, said.err
+        assert "Traceback" not in said.err
+        return said
+
+    return call
 
 
 def _environment(changes):
@@ -45,11 +59,9 @@ def _environment(changes):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A folder with a finished study in `runs`."""
-    folder = tmp_path_factory.mktemp("finished")
-    run(make_study(folder), folder / "runs")
-    return folder
+def finished(undisturbed_run, tmp_path_factory):
+    """A folder with a finished study in `runs`, and its space."""
+    return shutil.copytree(undisturbed_run[2].parent, tmp_path_factory.mktemp("finished") / "folder")
 
 
 def verbs():
@@ -70,26 +82,25 @@ def test_help_imports_no_heavy_library(tmp_path):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_study_of_another_program_is_imported_and_shown_by_every_command(tmp_path):
+def test_a_study_of_another_program_is_imported_and_shown_by_every_command(toprung, tmp_path):
     storage = optuna.storages.RDBStorage(sqlite_url(tmp_path / "optuna.db"))
     study = optuna.create_study(storage=storage, study_name="old", direction="maximize")
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
     storage.remove_session()
     storage.engine.dispose()
     done = toprung("studies", "import", "mine", "--from-optuna", "sqlite:///optuna.db", cwd=tmp_path)
-    assert (done.stdout, done.stderr) == ("imported mine: 3 trials; toprung leaderboard mine\n", "")
-    status = json.loads(toprung("status", "--json", cwd=tmp_path).stdout)
+    assert (done.out, done.err) == ("imported mine: 3 trials; toprung leaderboard mine\n", "")
+    status = json.loads(toprung("status", "--json", cwd=tmp_path).out)
     assert (status["state"], status["budget"], status["trials"]["complete"]) == ("imported", None, 3)
-    said = [line.strip() for line in toprung("status", cwd=tmp_path).stdout.splitlines()]
+    said = [line.strip() for line in toprung("status", cwd=tmp_path).out.splitlines()]
     assert said[0] == "mine  imported, 3 trials: 3 complete"
     assert said[1].startswith("best value 0.")
-    assert toprung("leaderboard", "mine", cwd=tmp_path).stdout.count("complete") == 3
+    assert toprung("leaderboard", "mine", cwd=tmp_path).out.count("complete") == 3
     for words, file in (("report mine", "report.html"), ("report mine --md", "report.md")):
         toprung(*words.split(), cwd=tmp_path)
         assert "mine" in (tmp_path / "runs" / "mine" / file).read_text(encoding="utf-8")
     for words in ("explain mine 0", "retrain mine"):
-        refused = toprung(*words.split(), cwd=tmp_path, ok=False)
-        assert (refused.returncode, "was not made by toprung" in refused.stderr) == (2, True)
+        assert "was not made by toprung" in toprung(*words.split(), cwd=tmp_path, exit_code=2).err
 
 
 def test_a_name_that_another_program_gave_leads_out_of_the_folder_of_runs_nowhere(tmp_path, monkeypatch, capsys):
@@ -138,10 +149,13 @@ def test_an_import_that_is_refused_makes_no_store(tmp_path, monkeypatch, capsys,
 
 
 def test_the_version_is_that_of_the_installed_package(tmp_path):
-    assert toprung("--version", cwd=tmp_path).stdout == f"toprung {version('toprung')}\n"
+    assert program("--version", cwd=tmp_path).stdout == f"toprung {version('toprung')}\n"
 
 
-@pytest.mark.parametrize("words", ["status", "leaderboard tiny", "explain tiny 0", "report tiny --to tiny.html"])
+READING = ["status", "leaderboard tiny", "explain tiny 0", "report tiny --to tiny.html", "studies list", "spaces list"]
+
+
+@pytest.mark.parametrize("words", READING)
 def test_commands_that_only_read_import_neither_keras_nor_scikit_learn(finished, words):
     code = f"import sys, search.cli as c; sys.argv=['toprung',*{words.split()!r}]\n"
     code += "try: c.main()\nexcept SystemExit as e: assert not e.code, e.code\n"
@@ -265,9 +279,7 @@ SLOW_EXAMPLES = ("run", "retrain", "dashboard", "doctor")  # test_search_whole.p
 
 
 @pytest.mark.parametrize("example", examples())
-def test_each_example_runs(finished, tmp_path, example):
-    import shutil
-
+def test_each_example_runs(toprung, finished, tmp_path, example):
     shutil.copytree(finished / "runs", tmp_path / "runs")
     shutil.copy(finished / "runs" / "studies.db", tmp_path / "optuna.db")
     (tmp_path / "my_space.toml").write_text((finished / "space.toml").read_text())
@@ -275,26 +287,26 @@ def test_each_example_runs(finished, tmp_path, example):
     if words[0] == "plan":
         words = [*["digits" if w == "tiny" else w for w in words], "--no-probe"]
     words = ["3" if w == "12" else w for w in words]
-    assert toprung(*words, cwd=tmp_path).stdout
+    assert toprung(*words, cwd=tmp_path).out
 
 
-def test_the_leaderboard_comes_as_csv_json_and_text(finished, tmp_path):
+def test_the_leaderboard_comes_as_csv_json_and_text(toprung, finished, tmp_path):
     toprung("leaderboard", "tiny", "--csv", tmp_path / "best.csv", "--top", 3, cwd=finished)
     table = pd.read_csv(tmp_path / "best.csv")
     assert list(table["rank"][:3]) == [1, 2, 3]
     assert list(table.columns[:5]) == ["rank", "trial", "state", "epochs", "best_epoch"]
-    lines = toprung("leaderboard", "tiny", "--json", cwd=finished).stdout.splitlines()
+    lines = toprung("leaderboard", "tiny", "--json", cwd=finished).out.splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["trial"] for row in rows[:3]] == list(table["trial"][:3])
-    said = toprung("leaderboard", "tiny", "--sort", "-seconds", cwd=finished).stdout
+    said = toprung("leaderboard", "tiny", "--sort", "-seconds", cwd=finished).out
     assert "retrained" in said
     assert said.splitlines()[-2].startswith("12 configurations were compared: ")
     assert said.splitlines()[-1].startswith("Retrained")
 
 
-def test_the_leaderboard_goes_into_files_and_pages(finished, tmp_path):
+def test_the_leaderboard_goes_into_files_and_pages(toprung, finished, tmp_path):
     words = ("--csv", tmp_path / "board.csv", "--curves", tmp_path / "curves.csv")
-    said = toprung("leaderboard", "tiny", *words, cwd=finished).stdout
+    said = toprung("leaderboard", "tiny", *words, cwd=finished).out
     assert said.splitlines() == [
         f"leaderboard: {tmp_path / 'board.csv'}",
         f"learning curves: {tmp_path / 'curves.csv'}",
@@ -302,83 +314,79 @@ def test_the_leaderboard_goes_into_files_and_pages(finished, tmp_path):
     curves = pd.read_csv(tmp_path / "curves.csv")
     assert list(curves.columns) == ["study", "trial", "epoch", "metric", "value"]
     assert set(curves["trial"]) == set(range(12))
-    assert toprung("leaderboard", "tiny", "--md", "--top", 1, cwd=finished).stdout.count("\n") == 4
-    refused = toprung("leaderboard", "tiny", "tiny", cwd=finished, ok=False)
-    assert (refused.returncode, "named twice" in refused.stderr) == (2, True)
+    assert toprung("leaderboard", "tiny", "--md", "--top", 1, cwd=finished).out.count("\n") == 4
+    assert "named twice" in toprung("leaderboard", "tiny", "tiny", cwd=finished, exit_code=2).err
 
 
-def test_a_report_for_a_repository_shows_its_pictures(finished, tmp_path):
+def test_a_report_for_a_repository_shows_its_pictures(toprung, finished, tmp_path):
     toprung("report", "tiny", "--md", "--to", tmp_path / "tiny.md", cwd=finished)
     shown = re.findall(r"\]\((.*\.svg)\)", (tmp_path / "tiny.md").read_text())
     assert shown
     assert all((tmp_path / path).is_file() for path in shown)
 
 
-def test_status_counts_trials_by_state(finished):
-    one = json.loads(toprung("status", "--json", cwd=finished).stdout)
+def test_status_counts_trials_by_state(toprung, finished):
+    one = json.loads(toprung("status", "--json", cwd=finished).out)
     assert (one["name"], one["state"]) == ("tiny", "finished")
     assert sum(one["trials"].values()) == 12
-    assert "12 of 12" in toprung("status", "tiny", cwd=finished).stdout
-    first = json.loads(toprung("leaderboard", "tiny", "--json", cwd=finished).stdout.splitlines()[0])
+    assert "12 of 12" in toprung("status", "tiny", cwd=finished).out
+    first = json.loads(toprung("leaderboard", "tiny", "--json", cwd=finished).out.splitlines()[0])
     assert (one["best_trial"], one["best"]) == (first["trial"], first["val_accuracy"])
 
 
 def test_doctor_tells_of_a_gpu_that_the_backend_does_not_see_and_what_to_install(tmp_path):
-    said = toprung("doctor", cwd=tmp_path, CUDA_VISIBLE_DEVICES="99", COLUMNS="200").stdout
+    said = program("doctor", cwd=tmp_path, CUDA_VISIBLE_DEVICES="99", COLUMNS="200").stdout
     assert re.search(r"GPUs of the system +GPU 99\b", said)
     assert "there is a GPU, but tensorflow doesn't see it; pip install 'toprung[gpu]'" in said
 
 
-def test_explain_tells_the_rank_and_the_cutoff(finished):
-    found = json.loads(toprung("explain", "tiny", 0, "--json", cwd=finished).stdout)
+def test_explain_tells_the_rank_and_the_cutoff(toprung, finished):
+    found = json.loads(toprung("explain", "tiny", 0, "--json", cwd=finished).out)
     assert found["rungs"][0]["epochs"] == 1
     assert found["rungs"][0]["rank"] <= len(found["rungs"][0]["competitors"])
-    assert "bracket" in toprung("explain", "tiny", 0, cwd=finished).stdout
+    assert "bracket" in toprung("explain", "tiny", 0, cwd=finished).out
 
 
-def test_explain_tells_why_the_first_trial_went_on_where_there_was_somewhere_to_go(finished, tmp_path):
+def test_explain_tells_why_the_first_trial_went_on_where_there_was_somewhere_to_go(toprung, finished, tmp_path):
     rule = "the first trial of a study goes on to its third rung"
-    assert rule in toprung("explain", "tiny", 0, cwd=finished).stdout
-    assert rule not in toprung("explain", "tiny", 1, cwd=finished).stdout
+    assert rule in toprung("explain", "tiny", 0, cwd=finished).out
+    assert rule not in toprung("explain", "tiny", 1, cwd=finished).out
     run(make_study(tmp_path), tmp_path / "runs", "budget.trials=1", "hyperband.mode=none")
-    assert rule not in toprung("explain", "tiny", 0, cwd=tmp_path).stdout
+    assert rule not in toprung("explain", "tiny", 0, cwd=tmp_path).out
 
 
-def test_plan_shows_brackets_and_costs_without_running_anything(tmp_path):
+def test_plan_shows_brackets_and_costs_without_running_anything(toprung, tmp_path):
     done = toprung("plan", "digits", "--no-probe", "--json", cwd=tmp_path)
-    found = json.loads(done.stdout)
+    found = json.loads(done.out)
     assert [bracket["trials"] for bracket in found["brackets"]] == [38, 12, 6, 4]
     assert found["expected_epochs"] < found["worst_epochs"]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_removed_study_is_gone_from_store_and_disk(tmp_path):
+def test_a_removed_study_is_gone_from_store_and_disk(toprung, tmp_path):
     run(make_study(tmp_path), tmp_path / "runs", "budget.trials=1")
     toprung("studies", "remove", "tiny", "--yes", cwd=tmp_path)
     assert not (tmp_path / "runs" / "tiny").exists()
-    assert "none yet" in toprung("studies", "list", cwd=tmp_path).stdout
+    assert "none yet" in toprung("studies", "list", cwd=tmp_path).out
 
 
 def test_bad_input_gets_one_error_its_exit_code_and_leaves_nothing(tmp_path):
     """Of many kinds, word by word but in this process, in `test_faults_input.py`."""
-    done = toprung("run", "digts", cwd=tmp_path, ok=False)
+    done = program("run", "digts", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: digts: no study of this name; the catalog has ")
     assert done.stderr.endswith('; did you mean "digits"?\n')
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_study_or_trial_or_column_is_named(finished):
-    assert "nosuch" in toprung("leaderboard", "nosuch", cwd=finished, ok=False).stderr
-    assert "trial 99" in toprung("explain", "tiny", 99, cwd=finished, ok=False).stderr
-    wrong = toprung("leaderboard", "tiny", "--sort", "val_acuracy", cwd=finished, ok=False)
-    assert (wrong.returncode, "val_accuracy" in wrong.stderr) == (2, True)
+def test_an_unknown_study_or_trial_or_column_is_named(toprung, finished):
+    assert "nosuch" in toprung("leaderboard", "nosuch", cwd=finished, exit_code=2).err
+    assert "trial 99" in toprung("explain", "tiny", 99, cwd=finished, exit_code=2).err
+    assert "val_accuracy" in toprung("leaderboard", "tiny", "--sort", "val_acuracy", cwd=finished, exit_code=2).err
 
 
 def test_debug_shows_where_an_error_came_from(tmp_path):
-    command = [sys.executable, "-m", "search", "run", "nosuch", "--debug"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=_environment({}))
-    assert "Traceback" in done.stderr
+    assert "Traceback" in program("run", "nosuch", "--debug", cwd=tmp_path).stderr
 
 
 def test_the_version_of_typer_still_raises_what_the_boundary_catches():
