@@ -1,14 +1,16 @@
 """Real training without a process for it: a worker that does its jobs where it is asked to, with real Keras."""
 
 import numpy as np
-from running import options
+from running import no_pictures, options
 
 from search import open_run
+from search.discovery import with_space
 from search.errors import SearchError
 from search.messages import Pause, Ready, Refused, Workload
 from search.pool import Pool
 from search.signals import StopRequest
 from search.study import run_study
+from search.telling import to_nobody
 from search.worker import _do
 from studies.plan import load_study
 
@@ -44,10 +46,11 @@ def use_inline_workers(monkeypatch):
     monkeypatch.setattr(open_run, "start_pool", lambda *_: Pool(lambda slot, post: InlineWorker(post), 1))
 
 
-def run_inline(study, out, *overrides):
+def run_inline(study, out, *overrides, observe=to_nobody):
     """Run a study of the catalog, or a file, in this process; its record."""
-    loaded = load_study(str(study), overrides)
-    return run_study(loaded, options(out), StopRequest(), lambda kind, **fields: None)
+    loaded, _ = with_space(load_study(str(study), overrides), "tensorflow")
+    with no_pictures():
+        return run_study(loaded, options(out), StopRequest(), observe)
 
 
 def make_images(path, shape, classes=10, each=8):

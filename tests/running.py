@@ -65,11 +65,16 @@ def options(out, workers=1, worker_command=SLEEPING_WORKER):
     return Options(Path(out), store, workers=workers, worker_command=worker_command)
 
 
+def no_pictures():
+    """Reports have frames in place of their pictures."""
+    return patch.object(Chart, "svg", lambda _: "<svg/>")
+
+
 def run(path, out, *overrides, workers=1, observe=None, stop=None, worker_command=SLEEPING_WORKER, pictures=False):
     """Run a study in this process; its record. The report's pictures are drawn if asked: they take the most time."""
     loaded = load_study(str(path), overrides)
     told = observe or (lambda kind, **fields: None)
-    with nullcontext() if pictures else patch.object(Chart, "svg", lambda _: "<svg/>"):
+    with nullcontext() if pictures else no_pictures():
         return run_study(loaded, options(out, workers, worker_command), stop or StopRequest(), told)
 
 

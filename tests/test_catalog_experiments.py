@@ -6,7 +6,7 @@ import pytest
 from inline import make_images, run_inline, use_inline_workers
 
 from search.errors import SearchError
-from search.models import build
+from search.models import build, pretrained
 from search.models.purpose import Purpose
 from search.scalars import Scalars
 from spaces import catalog_names
@@ -118,11 +118,10 @@ def test_a_study_of_the_catalog_runs_to_its_report(name, tmp_path, monkeypatch):
     assert ("Decision boundary" in report) == (name == "e4_xor")
 
 
-@pytest.mark.slow
 def test_transfer_without_weights_says_what_to_fetch_and_where_to_put_it(tmp_path, monkeypatch):
+    """That Keras is let try first: see tests/test_search_models_transfer.py."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr(pretrained, "fetch", lambda call: "no network")
     with pytest.raises(SearchError) as caught:
         run_small("e5_fashion_transfer", tmp_path, monkeypatch, *STOPS, "plateau.patience=1")
     assert "fetch https://storage.googleapis.com/" in str(caught.value)

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from inline import run_inline, use_inline_workers
 from running import make_study, stored
 from trainers import assert_equal, job_events, kept, make_blobs, make_trainer, train
 
@@ -178,20 +179,44 @@ units = 64
 """
 
 
-def toprung(folder, *words, exit_code=0):
+E2 = """
+name = "e2"
+space = "space.toml"
+[data]
+source = "digits"
+[hyperband]
+max_resource = 3
+[budget]
+trials = 1
+[retrain]
+seeds = 1
+"""
+
+
+@pytest.fixture
+def found_by_discovery(monkeypatch):
+    """Studies train in this process, and the one that asks a hypermodel for its space finds those of the tests."""
+    use_inline_workers(monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(TESTS.parent)]))
+
+
+def toprung(folder, *words):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
     command = [sys.executable, "-m", "search", *words]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == exit_code, done.stderr
+    assert done.returncode == 0, done.stderr
     return done
 
 
 @pytest.mark.parametrize("change", ["objective.seeds=2", "record.every=5"])
-def test_what_its_own_fit_cannot_do_is_refused_before_a_trial_and_leaves_nothing_behind(tmp_path, change):
-    make_study(tmp_path, study=STUDY)
-    words = ["run", "study.toml", "--hypermodel", "hypermodels:Scoped", "--workers", "1", "--quiet", "--set", change]
-    done = toprung(tmp_path, *words, exit_code=2)
-    assert done.stderr.strip() == "error: objective.seeds, record: are not for a hypermodel's own fit; leave them out"
+def test_what_its_own_fit_cannot_do_is_refused_before_a_trial_and_leaves_nothing_behind(tmp_path, monkeypatch, change):
+    use_inline_workers(monkeypatch)
+    space = 'model = "keras_tuner:hypermodels:Scoped"\n[parameters]\nkind = { type = "fixed", value = "wide" }\n'
+    path = make_study(tmp_path, study=STUDY.replace('"mlp"', '"space.toml"').split("[[")[0], space=space)
+    law = r"^objective\.seeds, record: are not for a hypermodel's own fit; leave them out$"
+    with pytest.raises(SearchError, match=law) as told:
+        run_inline(path, tmp_path / "runs", change)
+    assert told.value.exit_code == 2
     assert not (tmp_path / "runs" / "tuned").exists()
 
 
@@ -243,26 +268,22 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_space_of_a_hypermodel_is_shown_searched_and_resumed(tmp_path):
-    make_study(tmp_path, study=STUDY.replace('"mlp"', '"space.toml"').split("[[")[0])
+def test_the_space_of_a_hypermodel_is_shown_searched_and_resumed(tmp_path, found_by_discovery):
+    path = make_study(tmp_path, study=STUDY.replace('"mlp"', '"space.toml"').split("[[")[0])
     shown = toprung(tmp_path, "spaces", "show", "--from-keras-tuner", "hypermodels:OwnLoop").stdout
     (tmp_path / "space.toml").write_text(shown)
     assert 'rate = { type = "float", low = 0.001, high = 0.1, log = true }' in shown
-    toprung(tmp_path, "run", "study.toml", "--workers", "1", "--quiet", "--trials", "2")
-    first = stored(tmp_path / "runs", "tuned")
+    first = run_inline(path, tmp_path / "runs", "budget.trials=1")
     (tmp_path / "space.toml").write_text('model = "keras_tuner:hypermodels:OwnLoop"\n')  # found again, it is the same
-    toprung(tmp_path, "run", "study.toml", "--workers", "1", "--quiet")
-    again = stored(tmp_path / "runs", "tuned")
-    assert [trial.params for trial in again.trials[:2]] == [trial.params for trial in first.trials]
-    assert len(again.trials) == 3
+    again = run_inline(path, tmp_path / "runs", "budget.trials=2")
+    assert again.trials[0].params == first.trials[0].params
+    assert len(again.trials) == 2
 
 
 @pytest.mark.slow
-def test_experiment_e2s_hypermodel_learns_the_digits(tmp_path):
-    words = ("--hypermodel", "hypermodels:e2", "--trials", "3", "--quiet", "--workers", "1")
-    shorter = ("--set", "hyperband.max_resource=3", "--set", "retrain.seeds=1")
-    toprung(tmp_path, "run", "digits", *words, *shorter)
-    record = stored(tmp_path / "runs", "digits")
+def test_experiment_e2s_hypermodel_learns_the_digits(tmp_path, found_by_discovery):
+    path = make_study(tmp_path, study=E2, space='model = "keras_tuner:hypermodels:e2"\n')
+    record = run_inline(path, tmp_path / "runs")
     complete = [trial for trial in record.trials if trial.state == "complete"]
     # batch normalisation's moving means lag behind so few steps, which validation shows and training does not
     assert max(trial.history["train_accuracy"][-1] for trial in complete) > 0.8

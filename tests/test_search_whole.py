@@ -1,4 +1,4 @@
-"""The program as its user runs it: real processes, real Keras."""
+"""The program as its user runs it, with real Keras; in real processes where these matter."""
 
 import json
 import os
@@ -6,23 +6,25 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import pytest
+from inline import use_inline_workers
+from killing import wait_for
 from running import stored
 from typer.main import get_command
 
 from reports.diagnosis import read
+from search.boundary import run_verb
 from search.cli import app
 from studies.store import Store, sqlite_url
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["--trials", "5", "--set", "hyperband.max_resource=3", "--set", "retrain.seeds=2"]
+SMALL = ["--trials", "5", "--workers", "1", "--set", "hyperband.max_resource=3", "--set", "retrain.seeds=2"]
 
 QUICK = ["--set", "hyperband.max_resource=1", "--set", "retrain.seeds=1"]
 
@@ -41,6 +43,22 @@ def toprung(*words, cwd, **changes):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def in_this_process(monkeypatch, capsys):
+    """A function that runs the program in a folder without a process for it or for a worker; what it says."""
+
+    def call(*words, cwd, exit_code=0):
+        use_inline_workers(monkeypatch)
+        monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        code = run_verb(app, [*map(str, words)])
+        said = capsys.readouterr()
+        assert code == exit_code, said.err
+        return said
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +85,13 @@ def test_the_leaderboard_reads_back_in_pandas(digits):
     assert (complete["gap"] - (complete["val_accuracy"] - complete["test_accuracy"])).abs().max() < 1e-6
 
 
-def test_the_best_model_loads_in_keras_without_toprung(digits, tmp_path):
+def test_the_best_model_is_the_one_that_best_json_tells_of(digits):
+    """That a Keras without toprung loads such a file: see tests/test_search_models.py."""
+    import keras
+
     best = digits[0] / "runs" / "digits"
     about = json.loads((best / "best.json").read_text())
-    code = "import keras, json, sys; m = keras.models.load_model(sys.argv[1]); print(m.count_params(), m.input_shape)"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, str(best / "best.keras")],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout.split()[0] == str(about["model"]["weights"])
+    assert keras.models.load_model(best / "best.keras").count_params() == about["model"]["weights"]
     assert about["model"]["metrics"].keys() == {"train_accuracy", "train_loss", "test_accuracy", "test_loss"}
 
 
@@ -102,25 +118,36 @@ def test_any_optuna_tool_reads_the_store(digits):
     storage.engine.dispose()
 
 
-def test_an_interrupted_run_says_so_and_goes_on_with_the_same_command(tmp_path):
-    """SIGTERM: see tests/test_faults_processes.py."""
-    words = ["run", "digits", "--workers", "1", *SMALL]
-    process = subprocess.Popen(
-        command(*words), cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    while not list(tmp_path.glob("runs/digits/trials/*/epoch-*")):
-        time.sleep(0.05)
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A folder with such a run that was interrupted and then told to go on, and what it said both times.
+
+    SIGTERM: see tests/test_faults_processes.py.
+    """
+    folder, pipes = tmp_path_factory.mktemp("interrupted"), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    words = ["run", "digits", *SMALL, "--json"]
+    process = subprocess.Popen(command(*words), cwd=folder, env=environment(), text=True, **pipes)
+    wait_for(lambda: [*folder.glob("runs/digits/trials/*/epoch-*")])
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, "goes on from here" in said) == (130, True)
-    assert toprung("status", cwd=tmp_path).count("interrupted") == 1
-    toprung(*words, cwd=tmp_path)
-    assert len(stored(tmp_path / "runs", "digits").trials) == 5
+    assert process.returncode == 130
+    assert toprung("status", cwd=folder).count("interrupted") == 1
+    return folder, said, [json.loads(line) for line in toprung(*words, cwd=folder).splitlines()]
 
 
-def test_json_lines_tell_a_script_everything(tmp_path):
-    lines = toprung("run", "xor", "--json", "--trials", "2", "--set", "retrain.seeds=1", cwd=tmp_path).splitlines()
-    events = [json.loads(line) for line in lines]
+def test_an_interrupted_run_says_so_and_goes_on_with_the_same_command_as_if_nothing_had_been(digits, interrupted):
+    """To the last digit: so a search that is run again gives the same leaderboard."""
+    folder, said, _ = interrupted
+    assert "goes on from here" in said
+    calm, resumed = (stored(place / "runs", "digits").trials for place in (digits[0], folder))
+    assert len(calm) == 5
+    for ours, theirs in zip(calm, resumed, strict=True):
+        for name in ("params", "state", "rungs", "history", "test"):
+            assert getattr(ours, name) == getattr(theirs, name)
+
+
+def test_json_lines_tell_a_script_everything(interrupted):
+    _, _, events = interrupted
     assert events[0]["event"] == "study"
     assert events[-1]["event"] == "done"
     assert {"worker", "trial", "epoch", "rung", "phase"} <= {event["event"] for event in events}
@@ -129,14 +156,15 @@ def test_json_lines_tell_a_script_everything(tmp_path):
 def test_under_jax_a_study_learns_and_later_runs_take_compiled_programs_unless_they_are_damaged(tmp_path, monkeypatch):
     pytest.importorskip("jax")
     few = ["run", "xor", "--backend", "jax", "--trials", "1", "--workers", "1", "--set", "retrain.seeds=1"]
+    folders = (tmp_path / name for name in ("first", "again", "damaged"))
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
 
     def values_and_programs():
-        toprung(*few, cwd=tmp_path)
-        values = [trial.value for trial in stored(tmp_path / "runs", "xor").trials]
-        toprung("studies", "remove", "xor", "--yes", cwd=tmp_path)
+        out = next(folders)
+        toprung(*few, "--out", out, cwd=tmp_path)
+        values = [trial.value for trial in stored(out, "xor").trials]
         return values, {path: path.read_bytes() for path in tmp_path.glob("cache/toprung/jax/*/*-cache")}
 
     values, programs = values_and_programs()
@@ -148,9 +176,9 @@ def test_under_jax_a_study_learns_and_later_runs_take_compiled_programs_unless_t
     assert values_and_programs()[0] == values
 
 
-def test_retraining_on_the_split_of_the_search_is_another_training_of_the_same_network(digits):
+def test_retraining_on_the_split_of_the_search_is_another_training_of_the_same_network(in_this_process, digits):
     folder, _ = digits
-    toprung("retrain", "digits", "--data", "train", "--seeds", "1", cwd=folder)
+    in_this_process("retrain", "digits", "--data", "train", "--seeds", "1", cwd=folder)
     record = stored(folder / "runs", "digits")
     (again,) = [row for row in record.retrained if row.data == "train"]
     searched = record.trials[again.trial]
@@ -170,9 +198,9 @@ def example(verb):
     return shlex.split(command.epilog.removeprefix("Example: toprung "))
 
 
-def test_the_examples_of_commands_that_train_run(digits, tmp_path):
-    assert "retrained" in toprung(*example("retrain"), cwd=digits[0])
-    assert "retrained" in toprung(*example("run"), *QUICK, cwd=tmp_path)
+def test_the_examples_of_commands_that_train_run(in_this_process, digits, tmp_path):
+    assert "retrained" in in_this_process(*example("retrain"), cwd=digits[0]).out
+    assert "retrained" in in_this_process(*example("run"), *QUICK, cwd=tmp_path).out
     assert len(stored(tmp_path / "runs", "digits").trials) == 20
 
 
@@ -223,8 +251,9 @@ learning_rate = {{ type = "float", low = 1e-3, high = 1e-1, log = true }}
 """
 
 
-def own_study(folder, model):
-    (folder / "mine.py").write_text(OWN_MODEL)
+def own_study(folder, model, code=OWN_MODEL):
+    module = model.partition(":")[0]
+    (folder / f"{module}.py").write_text(code)
     (folder / "space.toml").write_text(OWN_SPACE.format(model=model))
     path = folder / "study.toml"
     path.write_text('name = "own"\nspace = "space.toml"\n[data]\nsource = "digits"\n[hyperband]\nmax_resource = 3\n')
@@ -234,42 +263,30 @@ def own_study(folder, model):
 def test_a_model_of_the_users_own_is_searched_and_exported(tmp_path):
     path = own_study(tmp_path, "mine:build_model")
     (tmp_path / "elsewhere").mkdir()
-    toprung("run", path, "--trials", "3", "--set", "retrain.seeds=1", cwd=tmp_path / "elsewhere")
+    toprung("run", path, "--trials", "2", "--workers", "1", "--set", "retrain.seeds=1", cwd=tmp_path / "elsewhere")
     record = stored(tmp_path / "elsewhere" / "runs", "own")
     assert {trial.state for trial in record.trials} <= {"complete", "pruned"}
     assert (tmp_path / "elsewhere" / "runs" / "own" / "best.keras").exists()
 
 
 @pytest.mark.parametrize("notes", [False, True])
-def test_a_study_that_no_worker_can_train_is_forgotten_so_that_it_can_be_mended(tmp_path, notes):
+def test_a_study_that_no_worker_can_train_is_forgotten_so_that_it_can_be_mended(in_this_process, tmp_path, notes):
     """But for a folder that was there before: what is in it may be the user's own."""
-    path = own_study(tmp_path, "mine:build_model")
-    (tmp_path / "mine.py").write_text(OWN_MODEL.replace("Dense(classes", "Dense(classes + 1"))
+    own_study(tmp_path, "wide:build_model", OWN_MODEL.replace("Dense(classes", "Dense(classes + 1"))
     if notes:
         (tmp_path / "runs" / "own").mkdir(parents=True)
         (tmp_path / "runs" / "own" / "notes.txt").touch()
-    done = subprocess.run(
-        command("run", path, "--trials", "2", "--workers", "1"),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(),
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    said = in_this_process("run", "study.toml", "--trials", "2", cwd=tmp_path, exit_code=2)
+    assert said.err.count("\n") == 1
     assert (tmp_path / "runs" / "own" / "notes.txt").exists() == (tmp_path / "runs" / "own").exists() == notes
     with Store.open(sqlite_url(tmp_path / "runs" / "studies.db")) as store:
         assert store.names() == (("own",) if notes else ())
 
 
-@pytest.mark.parametrize(
-    ("model", "said"),
-    [("nosuch.module:build", "cannot import nosuch.module"), ("mine:biuld_model", 'did you mean "build_model"')],
-)
-def test_a_model_that_cannot_be_imported_is_refused_and_leaves_nothing(tmp_path, model, said):
-    path = own_study(tmp_path, model)
-    done = subprocess.run(
-        command("run", path), cwd=tmp_path, capture_output=True, text=True, check=False, env=environment()
-    )
-    assert (done.returncode, done.stderr.startswith("error: model: "), said in done.stderr) == (2, True, True)
+def test_a_model_that_cannot_be_imported_is_refused_and_leaves_nothing(tmp_path):
+    path = own_study(tmp_path, "nosuch.module:build")
+    words = command("run", path, "--workers", "1")
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment())
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: model: cannot import nosuch.module")
     assert not (tmp_path / "runs").exists()
