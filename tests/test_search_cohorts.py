@@ -299,7 +299,7 @@ class Puppets:
     slots, most_bytes = (0, 1), 2**40
 
     def __init__(self, stop):
-        self.stop, self.given, self.replaced = stop, {}, []
+        self.stop, self.given, self.replaced, self.killed = stop, {}, [], []
 
     def events(self, seconds):
         if self.given:
@@ -313,6 +313,9 @@ class Puppets:
 
     def pause(self):
         pass
+
+    def kill(self, slot):
+        self.killed.append(slot)
 
     def replace(self, slot):
         self.replaced.append(slot)
@@ -362,6 +365,24 @@ def test_a_worker_may_be_silent_for_ten_epochs_of_the_network_that_it_trains(mak
         assert search._patience(worker) == patience
     search._give(0, [Step(0, 2, 9)])  # its program is there
     assert search._patience(worker) == 300
+
+
+def test_a_trial_that_hangs_again_and_again_fails(make_desk, monkeypatch):
+    now, desk, puppets = 100.0, make_desk("a"), Puppets(StopRequest())
+    search = supervise(desk, puppets)
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
+    for deaths in range(3):
+        search._handle(0, READY)
+        search._give_jobs()
+        now += 3 * 3600
+        search._watch()  # patience ends after that
+        assert puppets.killed.count(0) == deaths
+        now += 1
+        search._watch()
+        assert puppets.killed.count(0) == deaths + 1
+        search._handle(0, Died("SIGKILL", killed=True))
+    assert desk.logbook.records[0].state == "failed"
+    assert desk.logbook.records[0].reason == "worker died 3 times (no progress for 10800 s)"
 
 
 @pytest.mark.parametrize(("seconds", "second"), [(60.0, 2), (0.0, 1)])
