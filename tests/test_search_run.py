@@ -334,6 +334,7 @@ def test_with_more_minutes_trials_go_on_where_the_time_was_up(tmp_path, monkeypa
     monkeypatch.setenv("PYTHON_SLEEP_SECONDS", "0.05")
     path, changes = make_study(tmp_path, study=STUDY + "\n[[enqueue]]\nunits = 64\n"), ["budget.trials=12"]
     first = run(path, tmp_path / "runs", *changes, "budget.minutes=0.01")
+    monkeypatch.delenv("PYTHON_SLEEP_SECONDS")
     assert not all(trial.finished for trial in first.trials)
     done = run(path, tmp_path / "runs", *changes, "budget.minutes=10")
     assert all(trial.finished and trial.epochs for trial in done.trials)
