@@ -17,8 +17,8 @@ run: .installed
 
 test: .installed all jax
 
-# Each file's tests go to one process: they share what is slow to make.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# Each file's tests go to one process: they share what is slow to make. tests/conftest.py says in which order.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 all:
 	$(PYTEST)

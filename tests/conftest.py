@@ -18,6 +18,19 @@ os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")  # a GPU's usua
 gc.set_threshold(100_000)  # as the commands do: with Python's own a tenth of the time went into looking for garbage
 
 
+# The files that take longest, which begin first: else one process has half a minute left when the others are through.
+LONGEST = [
+    *("search_whole", "search_training", "search_run", "search_hypermodels"),
+    *("faults_processes", "studies_store_postgres", "catalog_experiments"),
+]
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture(autouse=True)
 def _plain_precision():
     """Trainers set the precision of the whole process; the next test starts with Keras's own."""
