@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import json
 import os
@@ -405,6 +406,21 @@ def test_many_threads_that_want_a_lock_get_it_one_after_the_other(tmp_path):
 def test_patience_for_a_lock_ends(tmp_path):
     with FileLock(tmp_path / "a.lock").take(), pytest.raises(Held, match=str(os.getpid())):
         FileLock(tmp_path / "a.lock").take(0.05)
+
+
+def test_a_lock_whose_file_is_deleted_while_it_is_taken_is_taken_on_the_file_that_is_there(tmp_path, monkeypatch):
+    """Its last holder let go between our open and our lock: else two would hold it, one of them on no file."""
+    path, flock, deleted = tmp_path / "a.lock", fcntl.flock, []
+
+    def delete_first(descriptor, how):
+        if not deleted:
+            path.unlink()
+            deleted.append(path)
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", delete_first)
+    with FileLock(path).take(), pytest.raises(Held):
+        FileLock(path).take()
 
 
 def test_a_lock_whose_file_was_deleted_leaves_the_next_holder_s_alone(tmp_path):
@@ -849,6 +865,8 @@ def test_network_file_systems_are_known_by_their_mounts(tmp_path):
         "23 22 0:2 / /home rw shared:1 - nfs4 server:/home rw\n"
         "24 23 0:3 / /home/local rw - xfs /dev/b rw\n"
         "25 22 0:4 / /mnt/my\\040share rw - cifs //server/share rw\n"
+        "26 22 0:5 / /data rw - ext4 /dev/c rw\n"
+        "27 26 0:6 / /data rw - nfs4 server:/data rw\n"  # over the other, which it hides
     )
     kinds = {
         "/var/studies.db": "ext4",
@@ -856,6 +874,7 @@ def test_network_file_systems_are_known_by_their_mounts(tmp_path):
         "/home/local/studies.db": "xfs",
         "/homeless/studies.db": "ext4",
         "/mnt/my share/a.db": "cifs",
+        "/data/studies.db": "nfs4",
     }
     assert {path: file_system(Path(path), mounts) for path in kinds} == kinds
     assert file_system(tmp_path, tmp_path / "missing") == ""
