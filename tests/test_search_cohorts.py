@@ -367,6 +367,18 @@ def test_a_worker_may_be_silent_for_ten_epochs_of_the_network_that_it_trains(mak
     assert search._patience(worker) == 300
 
 
+def test_epochs_beyond_the_rung_that_a_trial_goes_to_are_left_for_its_next_job(make_desk):
+    """They are of a checkpoint that a killed run left, from a promotion that the store doesn't know."""
+    desk = make_desk("a")
+    search = supervise(desk, Puppets(StopRequest()))
+    search._handle(0, READY)
+    search._give_jobs()
+    for epoch in (1, 2, 3):
+        search._handle(0, EpochDone(trial=0, epoch=epoch, metrics={"val_accuracy": 0.5}, seconds=1.0 * epoch))
+    search._handle(0, JobDone())
+    assert (desk.logbook.records[0].state, desk.logbook.records[0].epochs) == ("paused", 1)
+
+
 def test_a_trial_that_hangs_again_and_again_fails(make_desk, monkeypatch):
     now, desk, puppets = 100.0, make_desk("a"), Puppets(StopRequest())
     search = supervise(desk, puppets)

@@ -52,6 +52,24 @@ def test_leaving_writes_what_is_left():
     assert written == ["last"]
 
 
+def test_what_waits_while_a_change_fails_is_not_written_after_it():
+    """Else the store would have a later step of a trial without the one before."""
+    tried, busy, free = [], threading.Event(), threading.Event()
+
+    def commit(changes):
+        tried.append(list(changes))
+        busy.set()
+        free.wait()
+        raise OSError("the disk is full")
+
+    with Ledger(commit) as ledger:
+        ledger.add("first")
+        busy.wait()
+        ledger.add("second")
+        free.set()
+    assert tried == [["first"]]
+
+
 def test_nothing_is_written_after_a_change_that_could_not_be_and_whoever_waits_is_told():
     written = []
 

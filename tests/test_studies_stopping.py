@@ -1,5 +1,7 @@
 """Optuna's own pruner as the rule of a search."""
 
+from records import record
+
 from studies.ladder import Ladder
 from studies.stopping import Stopping
 
@@ -9,6 +11,14 @@ LADDER = Ladder(1, 9, 3)
 def test_optuna_says_nothing_of_the_study_that_its_pruner_needs(capfd):
     Stopping("mine", LADDER, "maximize")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_rule_that_is_rebuilt_has_nobody_under_way_who_has_ended():
+    """A trial that failed on its way to a rung would be trained again when the search goes on."""
+    records = [record(0, "failed", epochs=0), record(1, "failed", epochs=3, value=0.5), record(2, "running", epochs=0)]
+    rule = Stopping.rebuild("mine", LADDER, "maximize", records)
+    assert [step.number for step in rule.under_way()] == [2]
+    assert rule.candidates() == []
 
 
 def test_a_trial_among_the_best_goes_on_and_one_that_is_not_is_stopped():
