@@ -113,11 +113,12 @@ def test_test_numbers_have_a_rank_of_their_own_and_never_choose():
         record(0, val_accuracy=0.90, test_accuracy=0.95),
         record(1, val_accuracy=0.92, test_accuracy=0.85),
         record(2, val_accuracy=0.91),
+        record(3, "pruned", epochs=9, val_accuracy=0.99),  # compared with nobody who trained to the end
     ]
     frame = leaderboard(study(trials, [retrained(1, test_accuracy=0.91)]))
-    assert values(frame, "trial") == [1, 2, 0, 1]
-    assert values(frame, "val_rank") == [1, 2, 3, None]
-    assert values(frame, "test_rank") == [3, None, 1, 2]
+    assert values(frame, "trial") == [1, 2, 0, 3, 1]
+    assert values(frame, "val_rank") == [1, 2, 3, None, None]
+    assert values(frame, "test_rank") == [3, None, 1, None, 2]
     assert frame["gap"].round(4).tolist()[0] == 0.07
 
 
@@ -233,10 +234,10 @@ def test_an_unknown_column_is_refused_with_the_nearest_name():
 def test_several_seeds_a_trial_show_their_spread():
     plan = {"objective": {"monitor": "val_accuracy", "seeds": 3}}
     trial = record(0, val_accuracy=0.9, val_accuracy_spread=0.02)
-    again = [retrained(0, seed, "train", val_accuracy=value) for seed, value in enumerate((0.8, 0.9, 1.0))]
+    again = [retrained(0, seed, "train", val_accuracy=value) for seed, value in enumerate((0.8, 1.0))]
     frame = leaderboard(study([trial], again, plan=plan))
     place = COLUMNS.index("test_accuracy")
     assert list(frame.columns) == [*COLUMNS[:place], "val_spread", *COLUMNS[place:]]
-    assert frame["val_spread"].tolist() == pytest.approx([0.02, 0.1])
+    assert frame["val_spread"].tolist() == pytest.approx([0.02, 0.2 / 2**0.5])
     (column,) = [column for column in readable(frame) if column.name == "val_spread"]
-    assert (column.header, column.cells) == ("val spread (points)", ("±2.00", "±10.00"))
+    assert (column.header, column.cells) == ("val spread (points)", ("±2.00", "±14.14"))

@@ -96,6 +96,12 @@ def test_no_row_is_in_two_splits_and_none_is_lost(tmp_path):
     assert [len(part) for part in parts] == [64, 16, 20]
 
 
+def test_a_class_too_small_for_its_share_is_in_every_split_all_the_same(tmp_path):
+    write_npz(tmp_path, x_train=pixels(103, 4, 4), y_train=np.array([0] * 100 + [1] * 3))
+    found, test = splits(tmp_path, source="./data.npz"), rows_for_testing(tmp_path, source="./data.npz")
+    assert [int(np.sum(rows.y == 1)) for rows in (found.train, found.validation, test)] == [1, 1, 1]
+
+
 def test_every_class_keeps_its_share_in_every_split(tmp_path):
     labels = np.repeat([0, 1, 2], [100, 50, 10])
     write_npz(tmp_path, x_train=pixels(160, 2, 2), y_train=labels)

@@ -3,9 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
+from records import record
 from running import make_study, options, run
 
-from search.retrain import chosen
+from search.recipe import Recipe
+from search.retrain import _job, chosen
 from search.signals import StopRequest
 from search.study import retrain_study
 from studies.plan import load_study
@@ -53,3 +55,10 @@ def test_a_retraining_of_another_length_is_done_once_and_takes_the_place_of_the_
     assert [again.epochs for again in record.retrained] == [9, 9]
     assert "epoch" not in told
     assert [again.epochs for again in retrain(4).retrained] == [4, 4]
+
+
+def test_on_both_splits_a_plateau_reduces_the_rate_after_as_many_steps_as_in_the_search(tmp_path):
+    recipe = Recipe(load_study(str(make_study(tmp_path)), ["plateau.patience=1"]))
+    losses = (1.0, 0.9, 0.9, 0.8, 0.8, 0.7)  # reduced after epochs 3 and 5
+    trial = record(0, params={"units": 64}, epochs=6, value=0.9, history={"val_loss": losses})
+    assert _job(trial, recipe, (80, 20), 0).tasks[0].reduced_after == [2, 4]

@@ -31,6 +31,14 @@ def test_each_parameter_takes_every_part_of_its_range_once_in_a_hypercube(cube):
     assert sum(params["width"] < 100 for params in drawn) == 4
 
 
+def test_parameters_take_the_parts_of_their_ranges_in_orders_of_their_own():
+    """Else all would be small together, then all large."""
+    drawn = [spread(SPACE, 3, 8, place) for place in range(8)]
+    orders = [sorted(range(8), key=lambda place: drawn[place][name]) for name in ("dropout", "learning_rate", "width")]
+    assert [*range(8)] not in orders
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
 def test_what_is_spread_is_a_complete_configuration_of_the_space():
     for number in range(40):
         params = spread(SPACE, 0, 10, number)
