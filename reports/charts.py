@@ -254,7 +254,7 @@ def _progress_words(study: StudyRecord, points: Sequence[tuple[Point, TrialRecor
     if not steps:
         return f"{text} No trial is complete."
     first, last = steps[0], steps[-1]
-    found = f"The first complete one came after {first[0]:,.0f} epochs with {shown(metric, first[1])}"
+    found = f"The first complete one came after {counted(round(first[0]), 'epoch')} with {shown(metric, first[1])}"
     return f"{text} {found}, the best after {last[0]:,.0f} with {shown(metric, last[1])}."
 
 

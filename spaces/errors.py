@@ -69,7 +69,7 @@ def shown(value: object) -> str:
 
 def listed(words: Iterable[object], last: str = "or") -> str:
     """Values as a sentence has them: ``"adam", "sgd" or "rmsprop"``."""
-    texts = [value_text(word) for word in words]
+    texts = [shown(word) for word in words]
     return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 

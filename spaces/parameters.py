@@ -157,7 +157,7 @@ class _Range(_Drawn):
             return
         values = round(grids.steps_between(self.low, self.high, self.step, self.log)) + 1
         if values > _LARGEST_GRID:
-            yield f"step must leave {_LARGEST_GRID} values or fewer, not {values} (step = {self.step})"
+            yield f"step must leave {_LARGEST_GRID} values or fewer, not {shown(values)} (step = {self.step})"
         elif self.high not in (ends := grids.ends(self.low, self.high, self.step, self.log)):
             way = "low times a power of step" if self.log else "low plus a multiple of step"
             came = f"low = {self.low}, high = {self.high}, step = {self.step}"

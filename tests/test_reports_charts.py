@@ -184,6 +184,9 @@ def test_the_way_to_the_best_counts_the_epochs_of_all_trials_begun_by_then():
     ]
     words = progress(study(trials)).alternative
     assert "The first complete one came after 31 epochs with 80.00%, the best after 58 with 90.00%" in words
+    late = START + timedelta(seconds=99)
+    trials = [record(place, "complete", 1, val_accuracy=0.5, ended=end) for place, end in enumerate((START, late))]
+    assert "The first complete one came after 1 epoch with 50.00%" in progress(study(trials)).alternative
 
 
 def test_a_trials_own_curves_show_training_and_validation_of_the_metric_and_the_other_one():

@@ -158,6 +158,7 @@ def test_values_are_shown_as_a_file_has_them():
     assert shown({"a b": [1, 0.5, "x"]}) == '{ "a b" = [1, 0.5, "x"] }'
     assert len(shown("long" * 100)) == 80
     assert listed(["a", 1, True]) == '"a", 1 or true'
+    assert len(listed(["long" * 100, "short"])) < 100
     assert key_path(["enqueue", 0, "a.b", "c"]) == 'enqueue[0]."a.b".c'
 
 

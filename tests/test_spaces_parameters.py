@@ -33,6 +33,7 @@ def laws_of(kind, **keys):
         (Int, {"low": 0, "high": 10**9, "step": 7 * 10**8}, "such as 700000000 or 1400000000"),
         (Int, {"low": 0, "high": 10_000, "step": 1}, "step must leave 10000 values or fewer, not 10001"),
         (Float, {"low": 1.0, "high": 1e300, "step": 1.0000001, "log": True}, "10000 values or fewer"),
+        (Float, {"low": 0.0, "high": 1e308, "step": 0.05}, "10000 values or fewer, not 2" + "0" * 76 + "... (step"),
         (Categorical, {"choices": ["a", "b", "a"]}, 'choices must differ from each other (choices = ["a", '),
         (Categorical, {"choices": [1, 1.0]}, "choices must differ from each other (choices = [1, 1.0])"),
         (
