@@ -428,6 +428,10 @@ def _class_of_texts(folder):
     (folder / "emu" / "notes.txt").write_text("none yet")
 
 
+def _one_class(folder):
+    shutil.rmtree(folder / "dog")
+
+
 def _link(folder):
     (folder / "emu").symlink_to(folder / "dog")
 
@@ -445,6 +449,7 @@ def _link(folder):
         (_empty_class, "emu: is empty"),
         (_class_of_texts, "must hold images (without: emu)"),
         (_link, "is a link to a folder"),
+        (_one_class, "; two such folders or more are needed"),
     ],
 )
 def test_a_folder_of_images_that_cannot_be_learned_from_is_refused(tmp_path, spoil, words):

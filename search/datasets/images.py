@@ -109,7 +109,7 @@ def _refuse_unlabelled(tree: Tree, pictures: list[str], depth: int) -> None:
     if loose:
         raise SearchError(
             f"{tree.where}: every image must lie in a folder named after its class ({len(loose)} do not: "
-            f"{in_short(loose)})"
+            f"{in_short(loose)}); two such folders or more are needed"
         )
 
     def folders(names: Iterable[str]) -> set[str]:
