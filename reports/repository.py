@@ -29,6 +29,8 @@ def write_repository_page(study: StudyRecord, folder: Path, path: Path) -> None:
     Raises:
         ReportError: It cannot be written; or what the study's folder has cannot be read.
     """
+    if path.is_dir():
+        raise ReportError(f"{path}: cannot be written: it is a folder")
     pictures = path.with_name(f"{path.stem}_files")
     text, charts = markdown(gathered(study, folder), pictures.name)
     try:

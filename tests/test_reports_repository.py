@@ -1,5 +1,6 @@
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 from records import record, study
@@ -66,3 +67,12 @@ def test_nothing_from_a_study_is_taken_for_markup(tmp_path):
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(ReportError, match="cannot be made"):
         write_repository_page(full(), tmp_path, tmp_path / "no" / "digits.md")
+
+
+def test_a_folder_in_place_of_the_file_is_an_error_and_no_pictures_are_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page").mkdir()
+    for place in ("page", "."):
+        with pytest.raises(ReportError, match="cannot be written: it is a folder"):
+            write_repository_page(study([]), tmp_path, Path(place))
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
