@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -111,7 +112,10 @@ def _evaluated(study: StudyRecord, values: Mapping[int, float], names: Sequence[
         shadow.add_trial(create_trial(value=values[trial.number], params=params, distributions=drawn))
     importance = _optuna_importance()
     evaluator = importance.PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
-    found = importance.get_param_importances(shadow, evaluator=evaluator)
+    with warnings.catch_warnings():
+        # Of a parameter that all trials but one have, say: no user can do anything about it.
+        warnings.filterwarnings("ignore", message="Some regimes for parameter")
+        found = importance.get_param_importances(shadow, evaluator=evaluator)
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 

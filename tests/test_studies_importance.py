@@ -29,6 +29,13 @@ def test_the_parameter_that_decides_has_most_of_the_importance():
     assert set(found.shares) == {"rate", "optimizer", "layers", "momentum"}
 
 
+def test_a_parameter_that_a_single_trial_lacks_is_weighed_without_a_warning():
+    most = list(trials(40))
+    told = [replace(trial, params={**trial.params, "momentum": trial.number / 40}) for trial in most[1:]]
+    alone = replace(most[0], params={"rate": 0.1, "optimizer": "adam", "layers": 1})
+    assert "momentum" in importances(study([alone, *told])).shares
+
+
 def test_trials_are_compared_at_the_highest_rung_that_many_reached():
     many = [*trials(60, epochs=1), *trials(25, epochs=9, begin=60), *trials(3, epochs=27, state="complete", begin=90)]
     found = importances(study(many))
