@@ -15,7 +15,7 @@ from reports.rungs import RungCount, rung_counts
 from reports.sections import Section, Table, there
 from reports.steps import steps_chart
 from reports.summary import summary
-from reports.words import counted, shown, spoken
+from reports.words import counted, printable, shown, spoken
 from studies.records import StudyRecord
 from studies.steps import Steps
 
@@ -138,7 +138,7 @@ def _failures(study: StudyRecord) -> list[Section]:
     numbers: dict[str, list[int]] = {}
     for trial in study.trials:
         if trial.state == "failed":
-            numbers.setdefault(trial.reason or "no reason was recorded", []).append(trial.number)
+            numbers.setdefault(printable(trial.reason or "no reason was recorded"), []).append(trial.number)
     groups = sorted(numbers.items(), key=lambda group: -len(group[1]))
     rows = tuple((reason, counted(len(trials), "trial"), _few(trials)) for reason, trials in groups)
     table = Table("Trials that failed, by reason", ("reason", "how many", "trials"), rows, names=3)

@@ -9,7 +9,7 @@ from reports.columns import readable
 from reports.leaderboard import leaderboard, retrained_groups, usable
 from reports.markdown import bullets, table
 from reports.summary import STANDINGS, summary
-from reports.words import GAP_METRIC, counted, listed, scalar, shown, signed, spoken, trained_on
+from reports.words import GAP_METRIC, counted, listed, printable, scalar, shown, signed, spoken, trained_on
 from studies.records import StudyRecord, TrialRecord
 
 TOP = 10
@@ -28,7 +28,7 @@ def trial_notes(study: StudyRecord) -> dict[int, str]:
     best = usable(study)[:TOP]
     failed = [trial for trial in study.trials if trial.state == "failed"][:MOST_FAILED]
     notes = {trial.number: bullets(_about(study, trial, place)) for place, trial in enumerate(best, start=1)}
-    return notes | {trial.number: bullets([f"Failed: {trial.reason or 'no reason is known'}."]) for trial in failed}
+    return notes | {t.number: bullets([f"Failed: {printable(t.reason or 'no reason is known')}."]) for t in failed}
 
 
 def _board(study: StudyRecord) -> str:

@@ -8,6 +8,7 @@ from records import record, retrained, study
 
 from reports.contents import contents
 from reports.diagnosis import diagnose
+from reports.notes import trial_notes
 from reports.page import page, write_report
 from reports.reproduction import reproduction
 from spaces.toml import to_toml
@@ -95,6 +96,12 @@ def test_nothing_from_a_study_is_taken_for_markup():
     assert "script" not in tags.tags
     assert not [name for name, _ in tags.attributes if name.startswith("on")]
     assert "49" not in text.split("<h2>Charts")[0].split("<main>")[1]
+
+
+def test_a_reason_turns_no_text_round_and_steers_no_terminal():
+    failed = study([record(0, val_accuracy=0.9), record(1, "failed", reason="no file \u202egnp.exe \x1b[2J")])
+    for text in (page(contents(failed)), trial_notes(failed)[1]):
+        assert "no file \ufffdgnp.exe \ufffd" in text
 
 
 def test_a_page_tells_all_of_the_winner_where_a_diagnosis_is_given():
