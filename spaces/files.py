@@ -80,7 +80,7 @@ def find(kind: str, name_or_path: str, catalog: Path, relative_to: Path | None =
     there = f"the catalog has {', '.join(names)}" if names else "the catalog is empty"
     own = f"{name_or_path}.toml"
     close = close_match(own, [own]) if own in beside else close_match(name_or_path, [*names, *beside])
-    raise InputError(name_or_path, [f"no {kind} of this name; {there}{close}"])
+    raise InputError(name_or_path or '""', [f"no {kind} of this name; {there}{close}"])
 
 
 def catalog_names(catalog: Path) -> list[str]:

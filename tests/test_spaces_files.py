@@ -278,6 +278,11 @@ def test_a_catalog_without_files_is_told(tmp_path):
         find("study", "digits", tmp_path)
 
 
+def test_no_name_at_all_as_a_script_s_empty_variable_gives_is_seen_in_the_error():
+    with pytest.raises(InputError, match=r'^"": no study of this name'):
+        find("study", "", CATALOG)
+
+
 def test_a_path_that_is_not_there_is_told_with_the_file_that_was_meant(tmp_path):
     write(tmp_path, b"", "fashion.toml")
     with pytest.raises(InputError) as error:

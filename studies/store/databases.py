@@ -71,6 +71,6 @@ def parse(url: str) -> URL:
     try:
         return make_url(url)
     except (ArgumentError, ValueError):
-        shown = "the value of --store" if "@" in url or "password" in url else url
+        shown = "the value of --store" if "@" in url or "password" in url or not url else url
         law = "write sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
         raise StudyError(f"{shown}: is not the URL of a store; {law}") from None
