@@ -110,6 +110,18 @@ def test_a_convolutional_network_trains_the_same_after_networks_of_other_widths(
 
 
 @OF_TENSORFLOW
+def test_a_dense_network_trains_the_same_between_convolutional_ones(tmp_path):
+    """Graphs of convolutions alone are rewritten by TensorFlow; in half precision a rewritten one rounds otherwise."""
+    params = PARAMS | {"blocks": 0, "batch_norm": True, "precision": "mixed_bfloat16"}
+    alone = train(make_trainer(make_blobs(tmp_path / "alone"), model="cnn"), 2, params)
+    trainer = make_trainer(make_blobs(tmp_path / "between"), model="cnn")
+    between = train(trainer, 1, params)
+    train(trainer, 1, params | {"blocks": 1}, trial=1, structure="convolutional")
+    between += train(trainer, 2, params, known=1)
+    assert between == alone
+
+
+@OF_TENSORFLOW
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_a_network_goes_on_the_same_after_one_of_other_widths_that_uses_its_variables(tmp_path, optimizer):
     params, other = (PARAMS | {"optimizer": optimizer, "units": units} for units in (8, 13))

@@ -61,12 +61,12 @@ class TensorFlowProgram:
         class_weights: NDArray[np.float32] | None = None,
         kin: Kin,
     ) -> None:
-        _spare_graph_rewriting(model)
         create_variables(model)
         use_in_layers(model)
         use_in_metrics(model)
         self._model = model
         self._batch_size = batch_size
+        self._convolves = any("Conv" in type(layer).__name__ for layer in model._flatten_layers())
         if graphs := _shared_by(kin.training):
             if len(kin.made) != len(graphs.variables):
                 raise SearchError("networks that differ in widths alone must have equally many variables", exit_code=1)
@@ -94,12 +94,14 @@ class TensorFlowProgram:
 
     def train(self, data: DeviceArrays, order: NDArray[np.int32]) -> dict[str, float]:
         """Train one epoch over the rows in `order`."""
+        _let_graphs_be_rewritten(self._convolves)
         return numbers(self.graphs.training.graph(data.x, data.y, tf.constant(order)))
 
     def train_and_look(
         self, data: DeviceArrays, order: NDArray[np.int32], looks: Sequence[int], look: Look
     ) -> dict[str, float]:
         """Train one epoch, stopping for a look before some of its steps."""
+        _let_graphs_be_rewritten(self._convolves)
         self._model.reset_metrics()
         for looked, rows in stretches(order, self._batch_size, looks):
             if looked:
@@ -110,6 +112,7 @@ class TensorFlowProgram:
 
     def validate(self, data: DeviceArrays) -> dict[str, float]:
         """The metrics on all rows of `data`."""
+        _let_graphs_be_rewritten(self._convolves)
         whole = data.rows <= VALIDATION_BATCH
         return numbers(self.graphs.validation.graph(data.x, data.y, whole))
 
@@ -258,14 +261,14 @@ def accelerators() -> list[str]:
     return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
 
 
-def _spare_graph_rewriting(model: keras.Model) -> None:
-    """Let graphs of dense networks run as they were traced.
+def _let_graphs_be_rewritten(wanted: bool) -> None:
+    """Whether TensorFlow rewrites the graphs that run from now on, which is what the process says, not the graph.
 
-    TensorFlow's rewriting of a graph takes as long as ten epochs of such a network and makes none of them faster;
-    convolutions gain from it.
+    It takes as long as ten epochs of a dense network and makes none of them faster; convolutions gain from it.
     """
-    convolutions = any("Conv" in type(layer).__name__ for layer in model._flatten_layers())
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not convolutions})
+    options = tf.config.optimizer
+    if options.get_experimental_options().get("disable_meta_optimizer", False) == wanted:
+        options.set_experimental_options({"disable_meta_optimizer": not wanted})
 
 
 def _each_batch(rows: tf.Tensor, size: int, step: Callable[[tf.Tensor], None]) -> None:
