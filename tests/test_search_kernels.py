@@ -27,6 +27,7 @@ RULES = [
     {"optimizer": "rmsprop"},
     {"optimizer": "rmsprop", "momentum": 0.5},
 ]
+ACCUMULATING = [{"optimizer": name, "gradient_accumulation_steps": 2} for name in ("adam", "rmsprop")]
 
 
 def stepped(rule, kernels):
@@ -34,6 +35,7 @@ def stepped(rule, kernels):
     params = {"learning_rate": 0.01, **rule}
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, kernel_initializer="ones")])
     model.compile(optimizer=make_optimizer(params["optimizer"], params, Scalars.variable(params)), loss="mse")
+    model.optimizer.gradient_accumulation_steps = rule.get("gradient_accumulation_steps")
     model.optimizer.build(model.trainable_variables)
     if kernels:
         use_in_layers(model)
@@ -45,7 +47,7 @@ def stepped(rule, kernels):
     return [variable.numpy() for variable in [*model.weights, *model.optimizer.variables]]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("rule", [*RULES, *ACCUMULATING], ids=str)
 def test_a_kernel_updates_weights_as_the_rule_of_keras_does(rule):
     for ours, keras_own in zip(stepped(rule, True), stepped(rule, False), strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=2e-5, atol=1e-6)

@@ -103,7 +103,7 @@ def _update(
 
 def _adam(rule: Any, learning_rate: tf.Tensor) -> Update:
     """Adam and AdamW, whose weight decay Keras applies before."""
-    step = tf.cast(rule.iterations.value + 1, tf.float32)
+    step = tf.cast(rule.iterations + 1, tf.float32)  # no variable where gradients accumulate
     beta_1, beta_2, epsilon = (tf.constant(number, tf.float32) for number in (rule.beta_1, rule.beta_2, rule.epsilon))
     rest = {
         "lr": learning_rate,
