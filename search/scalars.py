@@ -8,20 +8,20 @@ a layer or the optimizer that uses it, so that JAX's stateless calls see it; non
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
+from search.models.laws import NUMBERS, Kind
 from search.optimizers import OPTIMIZERS, VariableRMSprop, VariableSGD, keras_optimizer, variable_of
-from search.schedules import NUMBERS, Schedule, Span
+from search.schedules import NUMBERS as OF_SCHEDULE
+from search.schedules import Schedule, Span
 from spaces.errors import did_you_mean, shown
 from spaces.parameters import Params
 
-Kind = Literal["dropout", "penalty", "learning_rate", "share", "angle", "count"]
 _PREFIX = "scalar_"
 _DEFAULTS: dict[str, float] = {"learning_rate": 0.001, "momentum": 0.0}
 _KINDS_OF_SCHEDULE: dict[str, Kind] = {
@@ -29,24 +29,6 @@ _KINDS_OF_SCHEDULE: dict[str, Kind] = {
     "schedule_every": "count",
     "schedule_factor": "share",
     "schedule_times": "count",
-}
-
-
-@dataclass(frozen=True)
-class _Law:
-    text: str
-    low: float
-    high: float = float("inf")
-    low_allowed: bool = True
-
-
-_LAWS: dict[Kind, _Law] = {
-    "dropout": _Law("at least 0 and below 1", 0.0, 1.0),
-    "penalty": _Law("at least 0 and finite", 0.0),
-    "learning_rate": _Law("above 0 and finite", 0.0, low_allowed=False),
-    "share": _Law("at least 0 and below 1", 0.0, 1.0),
-    "angle": _Law("of degrees at least 0 and below 360", 0.0, 360.0),
-    "count": _Law("at least 1 and finite", 1.0),
 }
 
 
@@ -143,7 +125,7 @@ class Scalars:
         """Let the learning rate of an optimizer go as the parameter `schedule` says."""
         kind = str(self._params.get("schedule", "none"))
         if kind != "none":
-            names = ["learning_rate", *(name for name in NUMBERS if name in self)]
+            names = ["learning_rate", *(name for name in OF_SCHEDULE if name in self)]
             numbers = {name: self._of_optimizer(optimizer, name, _KINDS_OF_SCHEDULE[name]) for name in names}
             optimizer.learning_rate = Schedule(kind, span, self._params.get("schedule_unit") == "step", numbers)
 
@@ -218,12 +200,11 @@ def is_scalar(variable: Any) -> bool:
 
 
 def _value(params: Params, name: str, kind: Kind) -> float:
-    value, law = params.get(name, _DEFAULTS.get(name)), _LAWS[kind]
+    value = params.get(name, _DEFAULTS.get(name))
     if value is None:
         raise SearchError(f"params.{name}: is missing; the model was built with it")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not law.low <= value < law.high or (value == law.low and not law.low_allowed):  # type: ignore[operator]
-        raise SearchError(f"params.{name}: must be a number {law.text} (came {shown(value)})")
+    if problem := NUMBERS[kind].problem(value):
+        raise SearchError(f"params.{name}: {problem}")
     return float(value)
 
 

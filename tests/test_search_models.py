@@ -9,11 +9,12 @@ import pytest
 
 from search.errors import SearchError
 from search.metrics import WeightedF1
-from search.models import FAMILIES, TRAINING, build, check, export
+from search.models import FAMILIES, TRAINING, build, check, check_space, export
 from search.models.drawing import draw
 from search.models.purpose import Purpose
 from search.models.weights import initialise
 from search.scalars import Scalars, is_scalar, make_optimizer
+from spaces import Space
 from studies.plan import Training
 
 pytestmark = pytest.mark.backend
@@ -148,6 +149,24 @@ def test_values_that_a_family_cannot_use_are_refused(name, params, words):
 def test_convolutions_need_images():
     with pytest.raises(SearchError, match=r"cnn needs images.*\(shape \(5,\) came\)"):
         made("cnn", {}, (5,))
+
+
+def test_a_space_with_values_that_no_model_of_its_family_can_have_is_refused():
+    """Both ends of a range count; 0 units are for cnn, which then has no such layer."""
+    parameters = {
+        "units": {"type": "int", "low": 0, "high": 8},
+        "activation": {"type": "categorical", "choices": ["relu", "rleu"]},
+        "dropout": {"type": "float", "low": 0.0, "high": 1.0},
+        "unitz": {"type": "fixed", "value": 1},
+    }
+    with pytest.raises(SearchError) as caught:
+        check_space(Space(model="mlp", parameters=parameters), "space.toml")
+    first, unknown, units, activation, dropout = str(caught.value).splitlines()
+    assert (first, unknown.split(":")[0]) == ("space.toml: 4 problems", "  parameters.unitz")
+    assert units == "  parameters.units: must be a whole number of at least 1 (came 0)"
+    assert activation.endswith('(came "rleu"); did you mean "relu"?')
+    assert dropout == "  parameters.dropout: must be a number at least 0 and below 1 (came 1.0)"
+    check_space(Space(model="cnn", parameters={"units": parameters["units"]}), "space.toml")
 
 
 def test_parameters_that_a_family_would_not_read_are_refused_all_at_once():

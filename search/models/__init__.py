@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.errors import SearchError
 from search.models.fitness import AUGMENTATION, check_rows
+from search.models.laws import law_of
 from search.models.purpose import Purpose
 from spaces.errors import did_you_mean, shown, together
-from spaces.parameters import Params, Scalar
+from spaces.parameters import Params, Scalar, extremes
 from spaces.relations import base_name
 from spaces.space import Space, is_custom, is_hypermodel
 
@@ -87,23 +88,12 @@ def check(name: str, parameter_names: Iterable[str]) -> None:
     Raises:
         SearchError: Every problem at once.
     """
-    if is_custom(name):
-        return
-    if name not in FAMILIES:
-        own = 'or "package.module:function" for a model of your own'
-        raise SearchError(f"model: unknown family {shown(name)}{did_you_mean(name, FAMILIES)} ({own})")
-    family = FAMILIES[name]
-    known = sorted(family.repeated | family.single | TRAINING)
-    unknown = [parameter for parameter in parameter_names if not _knows(family, parameter)]
-    problems = [
-        f"parameters.{word}: the family {name} has none of that name{did_you_mean(word, known)}" for word in unknown
-    ]
-    if problems:
+    if problems := _name_problems(name, parameter_names):
         raise SearchError(together(problems))
 
 
 def check_space(space: Space, where: str) -> None:
-    """Refuse a space whose family of models there is not, or does not know its parameters.
+    """Refuse a space whose family of models there is not, or cannot use its parameters or one of their values.
 
     Args:
         space: What was read.
@@ -111,10 +101,8 @@ def check_space(space: Space, where: str) -> None:
     Raises:
         SearchError: Every problem at once.
     """
-    try:
-        check(space.model, space.parameters)
-    except SearchError as error:
-        raise SearchError(f"{where}: {error}") from None
+    if problems := [*_name_problems(space.model, space.parameters), *_value_problems(space)]:
+        raise SearchError(f"{where}: {together(problems)}")
 
 
 def is_width(name: str, value: Scalar) -> bool:
@@ -212,6 +200,27 @@ def _built(name: str, params: Params, purpose: Purpose, scalars: Scalars) -> Any
         case _:
             from search.models.transfer import build_transfer as build_family
     return build_family(params, purpose, scalars)
+
+
+def _name_problems(name: str, parameter_names: Iterable[str]) -> list[str]:
+    if is_custom(name):
+        return []
+    if name not in FAMILIES:
+        own = 'or "package.module:function" for a model of your own'
+        return [f"model: unknown family {shown(name)}{did_you_mean(name, FAMILIES)} ({own})"]
+    family = FAMILIES[name]
+    known = sorted(family.repeated | family.single | TRAINING)
+    unknown = [parameter for parameter in parameter_names if not _knows(family, parameter)]
+    law = f"the family {name} has none of that name"
+    return [f"parameters.{parameter}: {law}{did_you_mean(parameter, known)}" for parameter in unknown]
+
+
+def _value_problems(space: Space) -> Iterator[str]:
+    """The values that no model of the family could be built with; those of training are judged with the study."""
+    for name, parameter in ({} if space.is_custom else space.parameters).items():
+        if law := law_of(space.model, base_name(name)):
+            problems = [problem for value in extremes(parameter) if (problem := law.problem(value))]
+            yield from (f"parameters.{name}: {problem}" for problem in dict.fromkeys(problems))
 
 
 def _knows(family: Family, parameter: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from search.errors import SearchError
+from search.models.laws import PADDINGS
 from search.models.parts import (
     Reader,
     activated,
@@ -55,7 +56,7 @@ def _block(x: Any, reader: Reader, scalars: Scalars, index: int) -> Any:
     layer = keras.layers.Conv2D(
         reader.integer("filters", 32, index),
         _kernel_size(x, reader, index),
-        padding=reader.word("padding", ("same", "valid"), index),
+        padding=reader.word("padding", PADDINGS, index),
         use_bias=reader.flag("bias", True, index),
         kernel_initializer=reader.initializer(),
         name=f"conv_{index}",
@@ -69,7 +70,7 @@ def _block(x: Any, reader: Reader, scalars: Scalars, index: int) -> Any:
 
 def _kernel_size(x: Any, reader: Reader, index: int) -> int:
     size, smallest = reader.integer("kernel_size", 3, index), min(x.shape[1:3])
-    if reader.word("padding", ("same", "valid"), index) == "valid" and size > smallest:
+    if reader.word("padding", PADDINGS, index) == "valid" and size > smallest:
         raise SearchError(
             f"params: block {index}: the image must be at least as large as the kernel without padding "
             f'(kernel_size = {size}, image {smallest}); use fewer blocks, less pooling or padding = "same"'

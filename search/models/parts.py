@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,31 +9,17 @@ from typing import Any
 import keras
 
 from search.errors import SearchError
-from search.models.augmentation import FLIPS, Augmentation
+from search.models.augmentation import Augmentation
 from search.models.drawing import zeros
+from search.models.laws import ACTIVATIONS, FLAG, FLIPS, INITIALIZERS, LIMITS, NUMBERS, Law, whole, word
 from search.models.purpose import Purpose
-from search.scalars import Kind, Scalars
-from spaces.errors import close_match, listed, shown
-from spaces.parameters import Params
+from search.scalars import Scalars
+from spaces.parameters import Params, Scalar
 
-_ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "leaky_relu", "softplus", "linear")
-_INITIALIZERS = (
-    "glorot_uniform",
-    "glorot_normal",
-    "he_uniform",
-    "he_normal",
-    "lecun_uniform",
-    "lecun_normal",
-    "random_normal",
-    "random_uniform",
-    "truncated_normal",
-    "orthogonal",
-)
 _WITH_STDDEV = {
     "random_normal": keras.initializers.RandomNormal,
     "truncated_normal": keras.initializers.TruncatedNormal,
 }
-_LIMITS: dict[str, Kind] = {"rotation": "angle", "shift": "share", "shear": "share", "zoom": "share"}
 
 
 NORM_MOMENTUM = 0.9
@@ -65,38 +50,29 @@ class Reader:
 
     def integer(self, base: str, default: int, index: int | None = None, *, low: int = 1) -> int:
         """A whole number of at least `low`."""
-        name = self.name(base, index)
-        value = default if name is None else self.params[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise SearchError(f"params.{name}: must be a whole number of at least {low} (came {shown(value)})")
-        return value
+        return int(self._lawful(whole(low), base, default, index))
 
     def flag(self, base: str, default: bool, index: int | None = None) -> bool:
         """True or false."""
-        name = self.name(base, index)
-        value = default if name is None else self.params[name]
-        if not isinstance(value, bool):
-            raise SearchError(f"params.{name}: must be true or false (came {shown(value)})")
-        return value
+        return bool(self._lawful(FLAG, base, default, index))
 
     def word(self, base: str, choices: Sequence[str], index: int | None = None) -> str:
         """One of the choices, the first of which is the default."""
-        name = self.name(base, index)
-        value = choices[0] if name is None else self.params[name]
-        if value not in choices:
-            hint = close_match(str(value), choices)
-            raise SearchError(f"params.{name}: must be {listed(choices)} (came {shown(value)}){hint}")
-        return str(value)
+        return str(self._lawful(word(choices), base, choices[0], index))
 
     def initializer(self) -> Any:
         """The kernels' initializer, by Keras's name or, where it has a `kernel_stddev`, as Keras's object."""
-        name = self.word("kernel_initializer", _INITIALIZERS)
+        name = self.word("kernel_initializer", INITIALIZERS)
         if name not in _WITH_STDDEV or "kernel_stddev" not in self.params:
             return name
-        value = self.params["kernel_stddev"]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise SearchError(f"params.kernel_stddev: must be a number above 0 and finite (came {shown(value)})")
-        return _WITH_STDDEV[name](stddev=float(value))
+        return _WITH_STDDEV[name](stddev=float(self._lawful(NUMBERS["learning_rate"], "kernel_stddev", 0.0)))
+
+    def _lawful(self, law: Law, base: str, default: Scalar, index: int | None = None) -> Scalar:
+        name = self.name(base, index)
+        value = default if name is None else self.params[name]
+        if problem := law.problem(value):
+            raise SearchError(f"params.{name}: {problem}")
+        return value
 
 
 def begin(purpose: Purpose) -> tuple[Any, Any]:
@@ -116,10 +92,10 @@ def augmented(purpose: Purpose, x: Any, reader: Reader, scalars: Scalars) -> Any
     Reads `rotation` (degrees), `shift`, `shear`, `zoom` (parts) and `flip` (none); see `Augmentation`.
     """
     flip = reader.word("flip", FLIPS)
-    names = [name for name in _LIMITS if name in scalars]
+    names = [name for name in LIMITS if name in scalars]
     if not purpose.augments or (flip == "none" and not names):
         return x
-    limits = {name: scalars.number(name, _LIMITS[name]) for name in names}
+    limits = {name: scalars.number(name, LIMITS[name]) for name in names}
     return Augmentation(limits, flip, name="augmentation")(x)
 
 
@@ -153,7 +129,7 @@ def activated(x: Any, reader: Reader, scalars: Scalars, index: int | None, label
     """Batch normalisation if asked for, then the activation with its penalty."""
     if reader.flag("batch_norm", False, index):
         x = applied(keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"norm_{label}"), x)
-    x = keras.layers.Activation(reader.word("activation", _ACTIVATIONS, index), name=f"activation_{label}")(x)
+    x = keras.layers.Activation(reader.word("activation", ACTIVATIONS, index), name=f"activation_{label}")(x)
     l1, l2 = reader.name("activity_l1", index), reader.name("activity_l2", index)
     return scalars.activity_penalty(l1=l1, l2=l2, layer_name=f"penalty_{label}")(x) if l1 or l2 else x
 
