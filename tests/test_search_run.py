@@ -335,7 +335,7 @@ def test_with_more_minutes_trials_go_on_where_the_time_was_up(tmp_path, monkeypa
     path, changes = make_study(tmp_path, study=STUDY + "\n[[enqueue]]\nunits = 64\n"), ["budget.trials=12"]
     first = run(path, tmp_path / "runs", *changes, "budget.minutes=0.01")
     monkeypatch.delenv("PYTHON_SLEEP_SECONDS")
-    assert not all(trial.finished for trial in first.trials)
+    assert sum(trial.finished for trial in first.trials) < 12  # on a busy machine none may have begun
     done = run(path, tmp_path / "runs", *changes, "budget.minutes=10")
     assert all(trial.finished and trial.epochs for trial in done.trials)
     assert len(done.trials) == 12
