@@ -15,17 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import SearchError
-from search.models.laws import NUMBERS, Kind
+from search.models.laws import KINDS, Kind
 from search.optimizers import OPTIMIZERS, VariableRMSprop, VariableSGD, keras_optimizer, variable_of
-from search.schedules import NUMBERS as OF_SCHEDULE
-from search.schedules import Schedule, Span
+from search.schedules import NUMBERS, Schedule, Span
 from spaces.errors import did_you_mean, shown
 from spaces.parameters import Params
 
 _PREFIX = "scalar_"
 _DEFAULTS: dict[str, float] = {"learning_rate": 0.001, "momentum": 0.0}
 _KINDS_OF_SCHEDULE: dict[str, Kind] = {
-    "learning_rate": "learning_rate",
+    "learning_rate": "positive",
     "schedule_every": "count",
     "schedule_factor": "share",
     "schedule_times": "count",
@@ -106,7 +105,7 @@ class Scalars:
 
     def optimizer(self, name: str, *, nesterov: bool) -> Any:
         """A Keras optimizer by its Keras name, one of `OPTIMIZERS`."""
-        rate = self._number("learning_rate", "learning_rate")
+        rate = self._number("learning_rate", "positive")
         momentum = ("momentum" in self) and name in ("sgd", "rmsprop")
         if momentum and name == "sgd":
             optimizer = VariableSGD(rate, self._number("momentum", "share"), nesterov=nesterov)
@@ -125,7 +124,7 @@ class Scalars:
         """Let the learning rate of an optimizer go as the parameter `schedule` says."""
         kind = str(self._params.get("schedule", "none"))
         if kind != "none":
-            names = ["learning_rate", *(name for name in OF_SCHEDULE if name in self)]
+            names = ["learning_rate", *(name for name in NUMBERS if name in self)]
             numbers = {name: self._of_optimizer(optimizer, name, _KINDS_OF_SCHEDULE[name]) for name in names}
             optimizer.learning_rate = Schedule(kind, span, self._params.get("schedule_unit") == "step", numbers)
 
@@ -203,7 +202,7 @@ def _value(params: Params, name: str, kind: Kind) -> float:
     value = params.get(name, _DEFAULTS.get(name))
     if value is None:
         raise SearchError(f"params.{name}: is missing; the model was built with it")
-    if problem := NUMBERS[kind].problem(value):
+    if problem := KINDS[kind].problem(value):
         raise SearchError(f"params.{name}: {problem}")
     return float(value)
 

@@ -11,6 +11,7 @@ from search.errors import SearchError
 from search.metrics import WeightedF1
 from search.models import FAMILIES, TRAINING, build, check, check_space, export
 from search.models.drawing import draw
+from search.models.laws import law_of
 from search.models.purpose import Purpose
 from search.models.weights import initialise
 from search.scalars import Scalars, is_scalar, make_optimizer
@@ -167,6 +168,12 @@ def test_a_space_with_values_that_no_model_of_its_family_can_have_is_refused():
     assert activation.endswith('(came "rleu"); did you mean "relu"?')
     assert dropout == "  parameters.dropout: must be a number at least 0 and below 1 (came 1.0)"
     check_space(Space(model="cnn", parameters={"units": parameters["units"]}), "space.toml")
+
+
+def test_each_parameter_of_a_family_has_a_law_but_for_weights_which_may_be_any_file():
+    for name, family in FAMILIES.items():
+        bases = family.repeated | family.single
+        assert {base for base in bases if law_of(name, base) is None} == bases & {"weights"}
 
 
 def test_parameters_that_a_family_would_not_read_are_refused_all_at_once():

@@ -217,7 +217,9 @@ def _name_problems(name: str, parameter_names: Iterable[str]) -> list[str]:
 
 def _value_problems(space: Space) -> Iterator[str]:
     """The values that no model of the family could be built with; those of training are judged with the study."""
-    for name, parameter in ({} if space.is_custom else space.parameters).items():
+    if space.is_custom:
+        return
+    for name, parameter in space.parameters.items():
         if law := law_of(space.model, base_name(name)):
             problems = [problem for value in extremes(parameter) if (problem := law.problem(value))]
             yield from (f"parameters.{name}: {problem}" for problem in dict.fromkeys(problems))

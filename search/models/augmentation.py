@@ -23,7 +23,8 @@ class Augmentation(keras.layers.Layer):  # type: ignore[misc]
         limits: `rotation` in degrees about the centre; `shear`: pixels to the side a pixel down; `zoom`: the part
             of the image that is seen has 1 - zoom to 1 + zoom times its height and width; `shift`: parts of the
             height and of the width. Numbers or variables; what is missing is 0.
-        flip: One of `laws.FLIPS`; each image is flipped with a probability of one half, for both ways separately.
+        flip: "none", "horizontal", "vertical" or "both"; each image is flipped with a probability of one half, for
+            both ways separately.
     """
 
     def __init__(self, limits: Mapping[str, Any], flip: str = "none", **options: Any) -> None:

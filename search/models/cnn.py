@@ -7,7 +7,6 @@ from typing import Any
 import keras
 
 from search.errors import SearchError
-from search.models.laws import PADDINGS
 from search.models.parts import (
     Reader,
     activated,
@@ -33,18 +32,18 @@ def build_cnn(params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     than that) and what an mlp's layers have; `dense_layers` (as many as there are units_0, units_1, ..., else 1),
     and of each of them or of all `units` (64, 0 for none) and `dense_dropout` (dropout). Augmentation comes first.
     """
-    reader = Reader(params)
+    reader = Reader("cnn", params)
     inputs, x = begin(purpose)
     x = with_channels(purpose, augmented(purpose, x, reader, scalars))
-    for index in range(reader.integer("blocks", reader.repeats("filters") or 2, low=0)):
+    for index in range(reader.integer("blocks", reader.repeats("filters") or 2)):
         x = _block(x, reader, scalars, index)
     x = keras.layers.Flatten(name="flatten")(x)
     return finish(purpose, inputs, _head(x, reader, scalars), scalars)
 
 
 def _head(x: Any, reader: Reader, scalars: Scalars) -> Any:
-    for index in range(reader.integer("dense_layers", reader.repeats("units") or 1, low=0)):
-        units = reader.integer("units", 64, index, low=0)
+    for index in range(reader.integer("dense_layers", reader.repeats("units") or 1)):
+        units = reader.integer("units", 64, index)
         if units:
             x = dense(x, units, reader, scalars, None, f"head_{index}")
             dropout = reader.name("dense_dropout", index) or reader.name("dropout")
@@ -56,7 +55,7 @@ def _block(x: Any, reader: Reader, scalars: Scalars, index: int) -> Any:
     layer = keras.layers.Conv2D(
         reader.integer("filters", 32, index),
         _kernel_size(x, reader, index),
-        padding=reader.word("padding", PADDINGS, index),
+        padding=reader.word("padding", "same", index),
         use_bias=reader.flag("bias", True, index),
         kernel_initializer=reader.initializer(),
         name=f"conv_{index}",
@@ -70,7 +69,7 @@ def _block(x: Any, reader: Reader, scalars: Scalars, index: int) -> Any:
 
 def _kernel_size(x: Any, reader: Reader, index: int) -> int:
     size, smallest = reader.integer("kernel_size", 3, index), min(x.shape[1:3])
-    if reader.word("padding", PADDINGS, index) == "valid" and size > smallest:
+    if reader.word("padding", "same", index) == "valid" and size > smallest:
         raise SearchError(
             f"params: block {index}: the image must be at least as large as the kernel without padding "
             f'(kernel_size = {size}, image {smallest}); use fewer blocks, less pooling or padding = "same"'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from search.errors import SearchError
 from search.models.architectures import ARCHITECTURES
+from search.models.laws import LIMITS
 from search.models.pretrained import locate
 from spaces.errors import shown, together
 from spaces.parameters import extremes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from spaces.parameters import Scalar
     from studies.plan import LoadedStudy
 
-AUGMENTATION = frozenset({"rotation", "shift", "shear", "zoom", "flip"})
+AUGMENTATION = frozenset({"flip", *LIMITS})
 
 NOT_FOR_OWN_FIT = "objective.seeds, record: are not for a hypermodel's own fit; leave them out"
 

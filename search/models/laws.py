@@ -12,10 +12,10 @@ from search.models.pretrained import BACKBONES
 from spaces.errors import close_match, listed, shown
 from spaces.parameters import Scalar
 
-Kind = Literal["dropout", "penalty", "learning_rate", "share", "angle", "count"]
+Kind = Literal["dropout", "penalty", "positive", "share", "angle", "count"]
 
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "leaky_relu", "softplus", "linear")
-INITIALIZERS = (
+_ACTIVATIONS = ("relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "leaky_relu", "softplus", "linear")
+_INITIALIZERS = (
     "glorot_uniform",
     "glorot_normal",
     "he_uniform",
@@ -27,8 +27,6 @@ INITIALIZERS = (
     "truncated_normal",
     "orthogonal",
 )
-FLIPS = ("none", "horizontal", "vertical", "both")
-PADDINGS = ("same", "valid")
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,12 @@ class Law:
         return f"must be {self.text} (came {shown(value)}){close_match(str(value), self.words)}"
 
 
-def word(choices: Sequence[str]) -> Law:
+def _word(*choices: str) -> Law:
     """One of some words."""
     return Law(listed(choices), lambda value: value in choices, choices)
 
 
-def whole(low: int) -> Law:
+def _whole(low: int) -> Law:
     """A whole number of at least `low`."""
 
     def holds(value: Scalar) -> bool:
@@ -77,37 +75,37 @@ def _number(text: str, low: float, high: float = math.inf, *, low_allowed: bool 
     return Law(f"a number {text}", holds)
 
 
-FLAG = Law("true or false", lambda value: isinstance(value, bool))
-NUMBERS: dict[Kind, Law] = {
+_FLAG = Law("true or false", lambda value: isinstance(value, bool))
+KINDS: dict[Kind, Law] = {
     "dropout": _number("at least 0 and below 1", 0, 1),
     "penalty": _number("at least 0 and finite", 0),
-    "learning_rate": _number("above 0 and finite", 0, low_allowed=False),
+    "positive": _number("above 0 and finite", 0, low_allowed=False),
     "share": _number("at least 0 and below 1", 0, 1),
     "angle": _number("of degrees at least 0 and below 360", 0, 360),
     "count": _number("at least 1 and finite", 1),
 }
 LIMITS: dict[str, Kind] = {"rotation": "angle", "shift": "share", "shear": "share", "zoom": "share"}
-"""Of augmentation."""
+"""How far augmentation goes: the kinds of its numbers."""
 
 _LAWS = {
-    "activation": word(ACTIVATIONS),
-    "architecture": word(tuple(ARCHITECTURES)),
-    "backbone": word(tuple(BACKBONES)),
-    "flip": word(FLIPS),
-    "kernel_initializer": word(INITIALIZERS),
-    "padding": word(PADDINGS),
-    **dict.fromkeys(("batch_norm", "bias"), FLAG),
-    **dict.fromkeys(("filters", "kernel_size", "pool", "units"), whole(1)),
-    **dict.fromkeys(("blocks", "dense_layers", "fine_tune", "layers"), whole(0)),
-    **dict.fromkeys(("dropout", "dense_dropout"), NUMBERS["dropout"]),
-    **dict.fromkeys(("l1", "l2", "activity_l1", "activity_l2"), NUMBERS["penalty"]),
-    **{name: NUMBERS[kind] for name, kind in LIMITS.items()},
-    "kernel_stddev": NUMBERS["learning_rate"],
+    "activation": _word(*_ACTIVATIONS),
+    "architecture": _word(*ARCHITECTURES),
+    "backbone": _word(*BACKBONES),
+    "flip": _word("none", "horizontal", "vertical", "both"),
+    "kernel_initializer": _word(*_INITIALIZERS),
+    "padding": _word("same", "valid"),
+    **dict.fromkeys(("batch_norm", "bias"), _FLAG),
+    **dict.fromkeys(("filters", "kernel_size", "pool", "units"), _whole(1)),
+    **dict.fromkeys(("blocks", "dense_layers", "fine_tune", "layers"), _whole(0)),
+    **dict.fromkeys(("dropout", "dense_dropout"), KINDS["dropout"]),
+    **dict.fromkeys(("l1", "l2", "activity_l1", "activity_l2"), KINDS["penalty"]),
+    **{name: KINDS[kind] for name, kind in LIMITS.items()},
+    "kernel_stddev": KINDS["positive"],
 }
 
 
 def law_of(family: str, base: str) -> Law | None:
-    """The law of a family's parameter by its base name; None if any value may do, or training has one."""
+    """The law of a family's parameter by its base name; None if any value may do, or if training has its law."""
     if base == "units" and family in ("cnn", "named"):
-        return whole(0)  # none of the dense layers
+        return _whole(0)  # none of the dense layers
     return _LAWS.get(base)

@@ -20,7 +20,7 @@ def build_mlp(params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     `activity_l2`; `kernel_initializer` (glorot_uniform) and `kernel_stddev` where that is a normal distribution; of
     images what `augmented` reads. Without a value there is no dropout and no penalty.
     """
-    reader = Reader(params)
+    reader = Reader("mlp", params)
     inputs, x = begin(purpose)
     x = augmented(purpose, x, reader, scalars)
     if len(purpose.input_shape) > 1:

@@ -15,6 +15,6 @@ from spaces.parameters import Params
 
 def build_named(params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     """The network that `architecture` (mlp1) names; other params fill it in or change it, as its family reads them."""
-    architecture = ARCHITECTURES[Reader(params).word("architecture", tuple(ARCHITECTURES))]
+    architecture = ARCHITECTURES[Reader("named", params).word("architecture", "mlp1")]
     build = build_mlp if architecture.family == "mlp" else build_cnn
     return build(architecture.completed(params), purpose, scalars)

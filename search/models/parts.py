@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import keras
 from search.errors import SearchError
 from search.models.augmentation import Augmentation
 from search.models.drawing import zeros
-from search.models.laws import ACTIVATIONS, FLAG, FLIPS, INITIALIZERS, LIMITS, NUMBERS, Law, whole, word
+from search.models.laws import LIMITS, law_of
 from search.models.purpose import Purpose
 from search.scalars import Scalars
 from spaces.parameters import Params, Scalar
@@ -32,8 +31,9 @@ split at its first rungs, and trials are compared by nothing.
 
 @dataclass(frozen=True)
 class Reader:
-    """Values by name, of one layer (`units_0`) or of all (`units`), with their laws."""
+    """Values by name, of one layer (`units_0`) or of all (`units`), where they keep the laws of their family."""
 
+    family: str
     params: Params
 
     def name(self, base: str, index: int | None = None) -> str | None:
@@ -48,29 +48,30 @@ class Reader:
             count += 1
         return count
 
-    def integer(self, base: str, default: int, index: int | None = None, *, low: int = 1) -> int:
-        """A whole number of at least `low`."""
-        return int(self._lawful(whole(low), base, default, index))
+    def integer(self, base: str, default: int, index: int | None = None) -> int:
+        """A whole number."""
+        return int(self._lawful(base, default, index))
 
     def flag(self, base: str, default: bool, index: int | None = None) -> bool:
         """True or false."""
-        return bool(self._lawful(FLAG, base, default, index))
+        return bool(self._lawful(base, default, index))
 
-    def word(self, base: str, choices: Sequence[str], index: int | None = None) -> str:
-        """One of the choices, the first of which is the default."""
-        return str(self._lawful(word(choices), base, choices[0], index))
+    def word(self, base: str, default: str, index: int | None = None) -> str:
+        """One of the words that its law lists."""
+        return str(self._lawful(base, default, index))
 
     def initializer(self) -> Any:
         """The kernels' initializer, by Keras's name or, where it has a `kernel_stddev`, as Keras's object."""
-        name = self.word("kernel_initializer", INITIALIZERS)
+        name = self.word("kernel_initializer", "glorot_uniform")
         if name not in _WITH_STDDEV or "kernel_stddev" not in self.params:
             return name
-        return _WITH_STDDEV[name](stddev=float(self._lawful(NUMBERS["learning_rate"], "kernel_stddev", 0.0)))
+        return _WITH_STDDEV[name](stddev=float(self._lawful("kernel_stddev", 0.0)))
 
-    def _lawful(self, law: Law, base: str, default: Scalar, index: int | None = None) -> Scalar:
+    def _lawful(self, base: str, default: Scalar, index: int | None = None) -> Scalar:
         name = self.name(base, index)
         value = default if name is None else self.params[name]
-        if problem := law.problem(value):
+        law = law_of(self.family, base)
+        if law and (problem := law.problem(value)):
             raise SearchError(f"params.{name}: {problem}")
         return value
 
@@ -91,7 +92,7 @@ def augmented(purpose: Purpose, x: Any, reader: Reader, scalars: Scalars) -> Any
 
     Reads `rotation` (degrees), `shift`, `shear`, `zoom` (parts) and `flip` (none); see `Augmentation`.
     """
-    flip = reader.word("flip", FLIPS)
+    flip = reader.word("flip", "none")
     names = [name for name in LIMITS if name in scalars]
     if not purpose.augments or (flip == "none" and not names):
         return x
@@ -129,7 +130,7 @@ def activated(x: Any, reader: Reader, scalars: Scalars, index: int | None, label
     """Batch normalisation if asked for, then the activation with its penalty."""
     if reader.flag("batch_norm", False, index):
         x = applied(keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"norm_{label}"), x)
-    x = keras.layers.Activation(reader.word("activation", ACTIVATIONS, index), name=f"activation_{label}")(x)
+    x = keras.layers.Activation(reader.word("activation", "relu", index), name=f"activation_{label}")(x)
     l1, l2 = reader.name("activity_l1", index), reader.name("activity_l2", index)
     return scalars.activity_penalty(l1=l1, l2=l2, layer_name=f"penalty_{label}")(x) if l1 or l2 else x
 
@@ -155,7 +156,7 @@ def dense(x: Any, units: int, reader: Reader, scalars: Scalars, index: int | Non
 
 def dense_stack(x: Any, reader: Reader, scalars: Scalars, units: int) -> Any:
     """`layers` dense layers (as many as there are units_0, units_1, ..., else 1), each followed by its dropout."""
-    for index in range(reader.integer("layers", reader.repeats("units") or 1, low=0)):
+    for index in range(reader.integer("layers", reader.repeats("units") or 1)):
         x = dense(x, reader.integer("units", units, index), reader, scalars, index, str(index))
         x = dropped(x, reader, scalars, reader.name("dropout", index), str(index))
     return x

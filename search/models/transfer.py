@@ -34,8 +34,8 @@ def build_transfer(params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     (512) and what an mlp's layers have; augmentation comes first. Images smaller than 32 x 32 get a black frame,
     grey ones three equal channels.
     """
-    reader = Reader(params)
-    name = reader.word("backbone", tuple(BACKBONES))
+    reader = Reader("transfer", params)
+    name = reader.word("backbone", "MobileNetV2")
     _refuse_other_images(name, purpose)
     path = locate(name, str(params.get("weights", "imagenet")), purpose.folder)
     inputs, x = begin(purpose)
@@ -43,7 +43,7 @@ def build_transfer(params: Params, purpose: Purpose, scalars: Scalars) -> Any:
     backbone = _backbone(name, x.shape[1:])
     if path is not None:
         _load(backbone, name, path)
-    _thaw(backbone, name, reader.integer("fine_tune", 0, low=0))
+    _thaw(backbone, name, reader.integer("fine_tune", 0))
     x = keras.layers.GlobalAveragePooling2D(name="average")(backbone(x))
     x = applied(keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, name="norm"), x)
     return finish(purpose, inputs, dense_stack(x, reader, scalars, 512), scalars)
