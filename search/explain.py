@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -65,27 +66,25 @@ def explanation_text(found: dict[str, Any]) -> RenderableType:
 
 
 def _despite_its_rank(found: dict[str, Any]) -> list[str]:
-    is_first = found["trial"] == 0 and found["mode"] == "promote"
-    early = [str(rung["epochs"]) for rung in found["rungs"] if _was_overtaken(rung)]
-    alone = [
-        str(rung["epochs"])
-        for rung in found["rungs"][AHEAD if is_first else 0 :]
-        if rung["verdict"] == "promoted" and rung["cutoff"] is None
-    ]
-    told = []
-    if is_first:
+    """Why it went on from rungs where ranks and cut-offs, those of all that arrived, tell nothing of it."""
+    told, rungs = [], found["rungs"]
+    if found["trial"] == 0 and found["mode"] == "promote":
         told.append("  the first trial of a study goes on to its third rung whatever its rank")
-    elif early:
-        where = f"from rung {listed(early)}"
-        told.append(f"  ranks count all that ever arrived: it went on {where} before better ones came")
-    if alone:
-        which = f"from rung {listed(alone)}, which too few have reached,"
-        told.append(f"  {which} the best goes on, for each bracket completes a trial")
+        rungs = rungs[AHEAD:]
+    if early := _epochs(filter(_was_overtaken, rungs)):
+        told.append(f"  ranks count all that ever arrived: it went on from rung {early} before better ones came")
+    if alone := _epochs(rung for rung in rungs if rung["verdict"] == "promoted" and rung["cutoff"] is None):
+        few = f"from rung {alone}, which too few have reached,"
+        told.append(f"  {few} the best goes on, for each bracket completes a trial")
     return told
 
 
+def _epochs(rungs: Iterable[dict[str, Any]]) -> str:
+    return listed([str(rung["epochs"]) for rung in rungs])
+
+
 def _was_overtaken(rung: dict[str, Any]) -> bool:
-    """Whether better ones arrived after it went on; ranks and cut-offs are those of all that arrived."""
+    """Whether better ones arrived after it went on."""
     values = [value for _, value in rung["competitors"]]
     if rung["verdict"] != "promoted" or rung["cutoff"] not in values or rung["rank"] is None:
         return False

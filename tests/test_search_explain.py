@@ -40,6 +40,15 @@ def test_a_trial_that_went_on_before_better_ones_came_is_not_said_to_be_among_th
     assert "before better ones came" not in text(explained([first, early, *worse], 1))
 
 
+def test_the_first_trial_too_is_said_to_have_gone_on_before_better_ones_came_above_its_third_rung():
+    values = {1: 0.9, 3: 0.9, 9: 0.9, 27: 0.9}
+    first = record(0, "complete", 27, value=0.9, rungs=values, bracket=0)
+    late = [record(n, "pruned", 9, value=0.95, rungs=dict.fromkeys((1, 3, 9), 0.95), bracket=0) for n in range(1, 9)]
+    told = text(explained([first, *late], 0))
+    assert "goes on to its third rung whatever its rank" in told
+    assert "it went on from rung 9 before better ones came" in told
+
+
 def test_the_one_that_a_bracket_completes_though_few_arrived_is_told_as_such():
     rungs = {3: 0.8, 9: 0.9}
     lone = [record(16 + n, "pruned", 3, value=0.7, rungs={3: 0.7}, bracket=1) for n in range(3)]
