@@ -1,15 +1,8 @@
 """How far a number may be trusted: the generalization gap and its standard error."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +18,8 @@ class Gap:
     standard_error: float
 
 
-def generalization_gap(validation_hits: NDArray[np.bool_], test_hits: NDArray[np.bool_]) -> Gap:
-    """How much accuracy a model loses between the validation and the test split.
-
-    Args:
-        validation_hits: Shape (n_validation,); true where the prediction was right.
-        test_hits: Shape (n_test,); the same for the test split.
-    Returns:
-        The gap, above 0 when test is worse, and its standard error, the two splits being
-        independent samples (see `gap_from_rates`).
-    Raises:
-        ValueError: A split is empty, or its hits are not a row of booleans.
-    """
-    rates = []
-    for name, hits in (("validation_hits", validation_hits), ("test_hits", test_hits)):
-        if hits.ndim != 1 or hits.dtype != bool:
-            raise ValueError(f"{name} must be one row of booleans (shape {hits.shape}, dtype {hits.dtype})")
-        rates.append((float(hits.mean()) if hits.size else 0.0, hits.size))
-    return gap_from_rates(*rates[0], *rates[1])
-
-
 def gap_from_rates(validation_rate: float, validation_count: int, test_rate: float, test_count: int) -> Gap:
-    """The same from two accuracies and the sizes of their splits.
+    """How much accuracy a model loses between the validation and the test split, two independent samples.
 
     The standard error is that of the Agresti-Caffo interval: with one success and one failure added
     to each sample, p = (hits + 1) / (n + 2), it is sqrt(p1 (1 - p1) / (n1 + 2) + p2 (1 - p2) / (n2 + 2)).
@@ -58,7 +31,7 @@ def gap_from_rates(validation_rate: float, validation_count: int, test_rate: flo
         test_rate: Accuracy on the test split, from 0 to 1.
         test_count: Examples in the test split.
     Returns:
-        The plain difference, validation minus test, and its standard error.
+        The plain difference, validation minus test (above 0 when test is worse), and its standard error.
     Raises:
         ValueError: A rate is not from 0 to 1, or a split is empty.
     Source:

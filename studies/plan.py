@@ -368,7 +368,7 @@ def _training_problems(plan: StudyPlan, space: Space) -> Iterator[str]:
     trained = {name: (value,) for name, value in plan.training.model_dump(exclude_none=True).items()}
     choices = trained | {name: extremes(parameter) for name, parameter in given.items()}
     epochs = plan.hyperband.max_resource
-    yield from schedule_problems(choices, epochs, in_space=given)
+    yield from schedule_problems(choices, epochs, None, given)
     if True in choices.get("nesterov", ()) and ("momentum" not in choices or "sgd" not in choices["optimizer"]):
         yield 'training.nesterov: is for optimizer = "sgd" with a momentum'
     yield from waiting_problems(plan.early_stopping, plan.plateau, epochs, plan.objective.monitor, choices)

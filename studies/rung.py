@@ -69,6 +69,6 @@ class Rung:
         return bisect_left(self._ranking, key) < places(len(self._ranking), self._reduction_factor, self.least)
 
 
-def places(arrivals: int, reduction_factor: int, least: int = 0) -> int:
+def places(arrivals: int, reduction_factor: int, least: int) -> int:
     """How many of those that arrived at a rung may go up; see `Rung`."""
     return arrivals // reduction_factor if arrivals >= least else 0

@@ -33,9 +33,7 @@ class ScheduleKeys(Section):
     schedule_unit: Literal["epoch", "step"] | None = None
 
 
-def schedule_problems(
-    choices: Choices, epochs: int, steps: int | None = None, in_space: Collection[str] = ()
-) -> Iterator[str]:
+def schedule_problems(choices: Choices, epochs: int, steps: int | None, in_space: Collection[str]) -> Iterator[str]:
     """What is wrong with a schedule, one line each: keys that do nothing, a schedule that never acts or is too long.
 
     Args:
