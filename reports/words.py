@@ -16,12 +16,12 @@ def spoken(metric: str) -> str:
 
 
 def is_share(metric: str) -> bool:
-    """Whether people read the metric in percent."""
+    """Whether people read the metric, or a monitor, in percent."""
     return metric.endswith("accuracy")
 
 
 def shown(metric: str, value: float | None) -> str:
-    """A metric's value: "94.17%" for an accuracy, "0.2134" for anything else, "" for none."""
+    """The value of a metric or a monitor: "94.17%" for an accuracy, "0.2134" for anything else, "" for none."""
     if value is None or math.isnan(value):
         return ""
     return f"{value * 100:.2f}%" if is_share(metric) else f"{value:#.4g}".rstrip(".")

@@ -45,7 +45,6 @@ _OBJECTS_TO_COLLECT = 100_000  # new ones, some 10 MB; Python's own is 700
 
 app = typer.Typer(
     name="toprung",
-    help="Hyperparameter search for Keras models that wastes no epoch.",
     epilog="Begin with: toprung run digits",
     no_args_is_help=True,
     rich_markup_mode="rich",

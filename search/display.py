@@ -211,7 +211,7 @@ def _worker_row(slot: int, worker: WorkerLine, state: RunState) -> list[Renderab
         bar = ProgressBar(total=worker.to_epoch, completed=worker.epoch, width=16)
         row += [bar, f"epoch {worker.epoch}/{worker.to_epoch}"]
     if worker.value is not None:
-        row.append(_shown(state, worker.value))
+        row.append(shown(state.monitor, worker.value))
     return row
 
 
@@ -222,11 +222,7 @@ def _progress(state: RunState) -> list[str]:
 
 
 def _best(state: RunState) -> str:
-    return f"best {_shown(state, state.best[1])} (trial {state.best[0]})" if state.best else ""
-
-
-def _shown(state: RunState, value: float) -> str:
-    return shown(state.monitor.removeprefix("val_"), value)
+    return f"best {shown(state.monitor, state.best[1])} (trial {state.best[0]})" if state.best else ""
 
 
 def _left(state: RunState) -> str:
@@ -252,7 +248,7 @@ def _line(kind: str, fields: dict[str, Any], state: RunState) -> str | None:
         case "rung":
             return (
                 f"trial {fields['trial']}: {fields['state']} after {counted(fields['epoch'], 'epoch')}, "
-                f"{state.monitor} {_shown(state, fields['value'])}; {_best(state)}"
+                f"{state.monitor} {shown(state.monitor, fields['value'])}; {_best(state)}"
             )
         case "failed":
             return f"trial {fields['trial']}: failed: {fields['reason']}"

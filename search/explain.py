@@ -47,8 +47,8 @@ def explanation(record: StudyRecord, number: int) -> dict[str, Any]:
 
 def explanation_text(found: dict[str, Any]) -> RenderableType:
     """The same for a person."""
-    metric = found["monitor"].removeprefix("val_")
-    value = "" if found["value"] is None else f", {found['monitor']} {shown(metric, found['value'])}"
+    monitor = found["monitor"]
+    value = "" if found["value"] is None else f", {monitor} {shown(monitor, found['value'])}"
     bracket = "" if found["bracket"] is None else f", bracket {found['bracket']}"
     epochs = counted(found["epochs"], "epoch")
     head = f"trial {found['trial']} of {found['study']}: {found['state']} after {epochs}{value}{bracket}"
@@ -62,7 +62,7 @@ def explanation_text(found: dict[str, Any]) -> RenderableType:
     if not found["rungs"]:
         return Group(*lines, "  it has reached no rung")
     rungs = found["rungs"]
-    return Group(*lines, _rungs_table(metric, rungs), *_despite_its_rank(found), *_advice(metric, rungs[-1]))
+    return Group(*lines, _rungs_table(monitor, rungs), *_despite_its_rank(found), *_advice(monitor, rungs[-1]))
 
 
 def _despite_its_rank(found: dict[str, Any]) -> list[str]:
@@ -91,24 +91,24 @@ def _was_overtaken(rung: dict[str, Any]) -> bool:
     return bool(rung["rank"] > len(values) - values[::-1].index(rung["cutoff"]))
 
 
-def _rungs_table(metric: str, rungs: list[dict[str, Any]]) -> Table:
+def _rungs_table(monitor: str, rungs: list[dict[str, Any]]) -> Table:
     texts = ("best competitors", "verdict")
     table = thin_table("rung", "value", "rank", "cut-off", *texts, texts=texts)
     for rung in rungs:
         best = rung["competitors"][:_SHOWN_COMPETITORS]
-        others = [f"{shown(metric, value)} (trial {number})" for number, value in best]
+        others = [f"{shown(monitor, value)} (trial {number})" for number, value in best]
         table.add_row(
             f"{rung['epochs']}",
-            shown(metric, rung["value"]),
+            shown(monitor, rung["value"]),
             f"{rung['rank']} of {len(rung['competitors'])}",
-            shown(metric, rung["cutoff"]),
+            shown(monitor, rung["cutoff"]),
             "\n".join(others),
             rung["verdict"],
         )
     return table
 
 
-def _advice(metric: str, rung: dict[str, Any]) -> list[str]:
+def _advice(monitor: str, rung: dict[str, Any]) -> list[str]:
     if rung["verdict"] not in ("pruned", "paused") or rung["rank"] is None:
         return []
     if rung["cutoff"] is None:
@@ -117,5 +117,5 @@ def _advice(metric: str, rung: dict[str, Any]) -> list[str]:
         return [f"  it may go on from rung {rung['epochs']} and waits for its turn"]
     needed = f"  to go on from rung {rung['epochs']} it needed"
     if rung["value"] == rung["cutoff"]:
-        return [f"{needed} better than {shown(metric, rung['cutoff'])}: of equal values the lower number goes first"]
-    return [f"{needed} {shown(metric, rung['cutoff'])} or better"]
+        return [f"{needed} better than {shown(monitor, rung['cutoff'])}: of equal values the lower number goes first"]
+    return [f"{needed} {shown(monitor, rung['cutoff'])} or better"]

@@ -80,8 +80,7 @@ def _spent(one: dict[str, Any]) -> list[str]:
     time = "" if one["seconds"] is None else f" in {duration(one['seconds'])}"
     told = [f"{counted(one['epochs'], 'epoch')}{time}"] if one["epochs"] else []
     if one["best"] is not None:
-        best = shown(one["monitor"].removeprefix("val_"), one["best"])
-        told.append(f"best {one['monitor']} {best} (trial {one['best_trial']})")
+        told.append(f"best {one['monitor']} {shown(one['monitor'], one['best'])} (trial {one['best_trial']})")
     return ["; ".join(told)] if told else []
 
 
