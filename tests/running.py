@@ -15,6 +15,7 @@ from reports.canvas import Chart
 from search.open_run import Options
 from search.signals import StopRequest
 from search.study import run_study
+from search.telling import to_nobody
 from studies.plan import load_study
 from studies.store import Store, sqlite_url
 
@@ -70,12 +71,11 @@ def no_pictures():
     return patch.object(Chart, "svg", lambda _: "<svg/>")
 
 
-def run(path, out, *overrides, workers=1, observe=None, stop=None, worker_command=SLEEPING_WORKER, pictures=False):
+def run(path, out, *overrides, workers=1, observe=to_nobody, stop=None, worker_command=SLEEPING_WORKER, pictures=False):
     """Run a study in this process; its record. The report's pictures are drawn if asked: they take the most time."""
     loaded = load_study(str(path), overrides)
-    told = observe or (lambda kind, **fields: None)
     with nullcontext() if pictures else no_pictures():
-        return run_study(loaded, options(out, workers, worker_command), stop or StopRequest(), told)
+        return run_study(loaded, options(out, workers, worker_command), stop or StopRequest(), observe)
 
 
 def stored(out, name="tiny"):

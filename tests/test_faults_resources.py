@@ -18,6 +18,7 @@ from reports.leaderboard import leaderboard
 from search.errors import SearchError
 from search.signals import StopRequest
 from search.study import run_study
+from search.telling import to_nobody
 from studies.errors import StudyError
 from studies.plan import load_study
 from studies.store import Store, sqlite_url
@@ -47,7 +48,7 @@ def fill_up(place):
             file.write(bytes(4096))
 
 
-def search(path, out, store, observe=lambda kind, **_: None):
+def search(path, out, store, observe=to_nobody):
     """A run whose store may lie on another disk than its folder."""
     where = dataclasses.replace(options(out), store=sqlite_url(store / "studies.db"))
     return run_study(load_study(str(path), ()), where, StopRequest(), observe)

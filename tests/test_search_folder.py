@@ -7,6 +7,7 @@ from search.errors import SearchError
 from search.folder import remove_study
 from search.signals import StopRequest
 from search.study import run_study
+from search.telling import to_nobody
 from studies.files import sqlite_url
 from studies.locks import FileLock
 from studies.plan import load_study
@@ -30,7 +31,7 @@ def run_in_another_store(folder, *changes):
     where = options(folder.parent)
     other = type(where)(where.out, sqlite_url(folder.parent / "other.db"), worker_command=where.worker_command)
     study = load_study(str(folder.parent.parent / "study.toml"), [*SMALL, *changes])
-    return run_study(study, other, StopRequest(), lambda kind, **fields: None)
+    return run_study(study, other, StopRequest(), to_nobody)
 
 
 def test_a_run_writes_nothing_over_the_files_of_another_stores_study(folder):

@@ -18,6 +18,7 @@ from search.recipe import Recipe
 from search.retrain import _job
 from search.signals import StopRequest
 from search.study import run_study
+from search.telling import to_nobody
 from studies.errors import StudyError
 from studies.plan import load_study
 from studies.records import TrialRecord
@@ -394,7 +395,7 @@ def test_retraining_again_with_other_settings_adds_to_the_leaderboard(tmp_path):
     out = tmp_path / "runs"
     run(make_study(tmp_path), out)
     settings = {"seeds": 3, "data": "train"}
-    record = retrain_study("tiny", options(out), 2, settings, StopRequest(), lambda kind, **fields: None)
+    record = retrain_study("tiny", options(out), 2, settings, StopRequest(), to_nobody)
     groups = {(again.trial, again.data) for again in record.retrained}
     assert len(groups) == 3
     assert record.state == "finished"
@@ -416,7 +417,7 @@ def test_retraining_a_second_configuration_leaves_the_files_of_the_best_model(un
     out = tmp_path / "runs"
     shutil.copytree(undisturbed_run[2], out)
     before = written(out)
-    record = retrain_study("tiny", options(out), 2, {}, StopRequest(), lambda kind, **fields: None)
+    record = retrain_study("tiny", options(out), 2, {}, StopRequest(), to_nobody)
     assert len({again.trial for again in record.retrained}) == 2
     assert written(out) == before
 

@@ -7,6 +7,7 @@ from running import make_study, options, run, stored
 from reports.leaderboard import leaderboard
 from search.signals import StopRequest
 from search.study import retrain_study
+from search.telling import to_nobody
 from studies.errors import StudyError
 from studies.store import Store, formats, sqlite_url
 
@@ -49,7 +50,7 @@ def test_a_study_of_the_first_release_goes_on_with_its_trials_kept(folder):
 
 def test_a_study_of_the_first_release_is_retrained_as_it_was_planned(folder):
     of_first_release(folder)
-    record = retrain_study("tiny", options(folder / "runs"), 1, {"seeds": 2}, StopRequest(), lambda kind, **_: None)
+    record = retrain_study("tiny", options(folder / "runs"), 1, {"seeds": 2}, StopRequest(), to_nobody)
     assert [(again.trial, again.data) for again in record.retrained] == [(2, "train+validation")] * 2
 
 
