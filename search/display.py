@@ -216,7 +216,7 @@ def _worker_row(slot: int, worker: WorkerLine, state: RunState) -> list[Renderab
 
 
 def _progress(state: RunState) -> list[str]:
-    trials = f"{len(state.trials)} of {state.trials_total} trials"
+    trials = f"{len(state.trials)} of {counted(state.trials_total, 'trial')}"
     told = [trials, counted(state.known_epochs + state.epochs, "epoch"), _best(state), _left(state)]
     return [text for text in told if text]
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports.words import counted
 from search.discovery import with_space
 from search.errors import Interrupted, SearchError
 from search.signals import StopRequest, stop_on_signals
@@ -110,7 +111,7 @@ class Study:
         return to_hyperparameters(space, self.best_params if params is None else params)
 
     def __repr__(self) -> str:
-        return f"<Study {self.record.name}: {len(self.record.trials)} trials, in {self.folder}>"
+        return f"<Study {self.record.name}: {counted(len(self.record.trials), 'trial')}, in {self.folder}>"
 
     def _repr_html_(self) -> str:
         return str(self.leaderboard(top=10).to_html(index=False, na_rep=""))

@@ -9,6 +9,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
+from reports.words import counted
 from search.compiled import compiled_programs
 from search.devices import (
     Slot,
@@ -280,7 +281,7 @@ def _begun(store: Store, loaded: LoadedStudy, splits: SearchSplits) -> OpenStudy
 
 
 def _where(slots: Sequence[Slot]) -> str:
-    workers = "1 worker" if len(slots) == 1 else f"{len(slots)} workers"
+    workers = counted(len(slots), "worker")
     if slots[0].gpu is None:
         return f"{workers} of {slots[0].name} each (no GPU found)"
     return f"{workers} on GPU {', '.join(dict.fromkeys(str(slot.gpu) for slot in slots))}"

@@ -90,6 +90,7 @@ def studies_import(
     json: Json = False,
 ) -> None:
     """Copy the finished trials of another program's study, to be browsed, compared and exported here."""
+    from reports.words import counted
     from studies.imports import open_optuna, read_keras_tuner, read_optuna
     from studies.store import Store
 
@@ -106,7 +107,7 @@ def studies_import(
     if json:
         print_json({"imported": name, "trials": count})
     else:
-        typer.echo(f"imported {name}: {count} trials; toprung leaderboard {name}")
+        typer.echo(f"imported {name}: {counted(count, 'trial')}; toprung leaderboard {name}")
 
 
 def _first_sentence(path: Path) -> str:

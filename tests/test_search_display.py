@@ -116,6 +116,14 @@ def test_the_live_display_fits_sixty_characters_without_breaking_a_line():
     assert worker.rstrip().endswith("epoch 7/9 90.00%")
 
 
+def test_a_search_of_one_trial_says_so():
+    display = LiveDisplay(shown := console())
+    display("study", **STUDY | {"trials_total": 1, "trials": [0]})
+    display("phase", phase="search")
+    shown.print(display._render())
+    assert "1 of 1 trial, 0 epochs" in shown.file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("known", "said"),
     [
