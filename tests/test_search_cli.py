@@ -24,6 +24,8 @@ from typer.main import get_command
 from search.boundary import run_verb
 from search.cli import app
 from search.cli_options import print_json, two_columns
+from search.models import FAMILIES
+from search.models.laws import law_of
 from search.studies_cli import studies_list
 from studies.store import sqlite_url
 
@@ -196,6 +198,11 @@ def file_keys():
 def test_each_file_key_is_in_the_readme():
     told = set(re.findall(r"`([a-z_0-9]+)`", README)) | set(re.findall(r"`?\[\[?([a-z]+)\]", README))
     assert {key.split(".")[-1] for key in file_keys()} - told == set()
+
+
+def test_each_word_that_a_parameter_of_a_family_may_be_is_in_the_readme():
+    laws = [law_of(name, base) for name, family in FAMILIES.items() for base in family.repeated | family.single]
+    assert {word for law in laws if law for word in law.words if f"`{word}`" not in README} == set()
 
 
 def test_every_study_and_space_in_the_readme_is_read_without_an_error(tmp_path):
