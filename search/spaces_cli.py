@@ -51,6 +51,7 @@ def spaces_check(
     json: Json = False,
 ) -> None:
     """Check a space and draw its default configuration."""
+    from reports.words import counted
     from search.models import check_space
     from spaces import CATALOG, find, load_space, shown_path
 
@@ -60,7 +61,7 @@ def spaces_check(
     if json:
         print_json({"space": space, "parameters": len(found.parameters), "model": found.model, "default": default})
         return
-    typer.echo(f"{space}: {len(found.parameters)} parameters, model {found.model}")
+    typer.echo(f"{space}: {counted(len(found.parameters), 'parameter')}, model {found.model}")
     for name, value in default.items():
         typer.echo(f"  {name} = {value!r}")
 

@@ -44,7 +44,8 @@ def read_idx(tree: Tree, class_names: Sequence[str] | None = None, prefix: str |
         class_names: Names of the labels "0", "1", ...; None takes those that occur in the training labels.
         prefix: What the names of the files begin with; None where there is one such set of files.
     Raises:
-        SearchError: A file is missing or is not what its header says, or there are several sets of files.
+        SearchError: A file is missing or is not what its header says, or there are several sets of files. Reading:
+            numbers that cannot be used, or that float32 blurs.
     """
     files = _files(tree, prefix)
     labels = class_names_of(f"{tree.where}/{files['train'][1]}", _array(tree, files["train"][1]))
