@@ -145,10 +145,11 @@ def _lead(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
     second, lead = complete[1].number, abs(values[0] - values[1])
     if lead == 0:
         return f"Trial {second} reached exactly the same; the lower number is listed first."
-    return f"It leads trial {second} by {difference(study.metric, lead)}{_lead_error(study, complete[0], complete[1])}."
+    return f"It leads trial {second} by {difference(study.metric, lead)}{_lead_words(study, complete[0], complete[1])}."
 
 
-def _lead_error(study: StudyRecord, first: TrialRecord, second: TrialRecord) -> str:
+def _lead_words(study: StudyRecord, first: TrialRecord, second: TrialRecord) -> str:
+    """Whether a lead is more than its standard error; nothing where that is not known."""
     lead, (error, over) = abs((first.value or 0.0) - (second.value or 0.0)), _error_of_lead(study, first, second)
     if error is None:
         return ""
