@@ -188,14 +188,16 @@ def make_display(console: Console, *, quiet: bool, as_json: bool) -> Silent:
         return JsonLines()
     if quiet:
         return Silent()
-    return LiveDisplay(console) if console.is_terminal else PlainLines(console)
+    redraws = console.is_terminal and not console.is_dumb_terminal
+    return LiveDisplay(console) if redraws else PlainLines(console)
 
 
 def _headline(state: RunState) -> RenderableType:
     """Two lines while it searches, which fit 60 characters; else one."""
     line = Table.grid(padding=(0, 1))
     if state.phase != "search" or not state.trials_total:
-        line.add_row(Text(state.name, style="bold"), _PHASES.get(state.phase, state.phase), _best(state))
+        told = "; ".join(filter(None, (_PHASES.get(state.phase, state.phase), _best(state))))
+        line.add_row(Text(state.name, style="bold"), told)
         return line
     spent = state.known_epochs + state.epochs
     done = min(1.0, spent / state.expected_epochs) if state.expected_epochs else 0.0

@@ -124,6 +124,16 @@ def test_a_search_of_one_trial_says_so():
     assert "1 of 1 trial, 0 epochs" in shown.file.getvalue()
 
 
+def test_the_live_display_sets_off_what_is_done_after_the_search_from_the_best():
+    display = LiveDisplay(shown := console(force_terminal=True, color_system=None))
+    tell(display)
+    display("phase", phase="retrain")
+    before = len(shown.file.getvalue())
+    shown.print(display._render())
+    first, *_ = shown.file.getvalue()[before:].splitlines()
+    assert first.rstrip() == "digits retraining the best configuration; best 93.12% (trial 0)"
+
+
 @pytest.mark.parametrize(
     ("known", "said"),
     [
@@ -175,6 +185,8 @@ def test_durations_are_said_as_people_say_them(seconds, said):
 
 def test_the_display_fits_where_it_is_shown():
     assert isinstance(make_display(console(force_terminal=True), quiet=False, as_json=False), LiveDisplay)
+    dumb = console(force_terminal=True, _environ={"TERM": "dumb"})  # as in a shell of Emacs: nothing is redrawn there
+    assert isinstance(make_display(dumb, quiet=False, as_json=False), PlainLines)
     assert isinstance(make_display(console(), quiet=False, as_json=False), PlainLines)
     assert isinstance(make_display(console(), quiet=False, as_json=True), JsonLines)
     assert type(make_display(console(), quiet=True, as_json=False)) is Silent
