@@ -173,7 +173,7 @@ def _draw_slice(
     axes.set_xlabel(_label(one.name), fontsize="small")
     axes.tick_params(labelsize="small")
     if one.log:
-        _log_axis(axes, sorted(set(places)))
+        _log_axis(axes, sorted(set(places)), room)
     if one.choices:
         _name_choices(axes, [_label(scalar(choice)) for choice in one.choices], room)
     elif not one.log:
@@ -189,21 +189,49 @@ def _name_choices(axes: Axes, names: Sequence[str], room: int) -> None:
     axes.set_xlim(-0.5, len(names) - 0.5)
 
 
-def _log_axis(axes: Axes, places: Sequence[float]) -> None:
+def _log_axis(axes: Axes, places: Sequence[float], room: int) -> None:
     """A logarithmic axis; of a grid its own values, else powers of ten, or 1, 2 and 5 of few powers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
     axes.set_xscale("log")
-    if len(places) <= MOST_TICKS:
-        axes.set_xticks(places, [scalar(value if value % 1 else int(value)) for value in places])
-        axes.xaxis.set_minor_locator(NullLocator())
-        return
     axes.xaxis.set_minor_formatter(NullFormatter())
-    if places[-1] < 100 * places[0]:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    marks = list(places)
+    if len(places) <= MOST_TICKS:
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif places[-1] < 100 * places[0]:
+        marks = [mark for mark in _one_two_five(places[0]) if places[0] <= mark <= places[-1]]
+        marks = marks if len(marks) > 1 else [places[0], places[-1]]
     else:
         axes.xaxis.set_major_locator(LogLocator(numticks=MOST_TICKS))
+        return
+    letters = 0.9 * room / (math.log(places[-1] / places[0]) or 1.0)  # by which a logarithm is wide
+    apart = _apart([(scalar(mark if mark % 1 else int(mark)), letters * math.log(mark)) for mark in marks])
+    axes.set_xticks([marks[place] for place in apart], [apart[place] for place in apart])
+
+
+def _one_two_five(low: float) -> list[float]:
+    """1, 2 and 5 times the power of ten below `low` and those above it, for numbers up to a hundred times as large."""
+    power = math.floor(math.log10(low))
+    return [float(f"{digit}e{power + more}") for more in range(4) for digit in (1, 2, 5)]
+
+
+def _apart(names: Sequence[tuple[str, float]]) -> dict[int, str]:
+    """Names by their place in the list, but those that would touch: both ends, and what fits between them.
+
+    Args:
+        names: Each with where its middle stands, in letters, from left to right.
+    """
+    *between, last = range(len(names))
+    kept = between[:1]
+    for place in between[1:]:
+        if all(_gap(names[other], names[place]) >= 1 for other in (kept[-1], last)):
+            kept.append(place)
+    return {place: names[place][0] for place in [*kept, last]}
+
+
+def _gap(one: tuple[str, float], other: tuple[str, float]) -> float:
+    """The letters between two names."""
+    return abs(one[1] - other[1]) - (len(one[0]) + len(other[0])) / 2
 
 
 def _slice_words(trials: Sequence[TrialRecord], one: Dimension) -> str:

@@ -124,6 +124,28 @@ def test_a_logarithmic_axis_has_numbers_also_between_powers_of_ten(low, high):
     assert 2 <= len([label for label in shown if label.get_text()]) <= 6
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.00316, 0.00369, 0.0199],
+        [0.000164, 0.00316, 0.00369, 0.0199],
+        [1e-4 * 90 ** (i / 11) for i in range(12)],
+        [1.2e-4 * 1.5 ** (i / 11) for i in range(12)],
+    ],
+)
+def test_numbers_under_a_logarithmic_axis_do_not_touch(values):
+    law = {"type": "float", "low": 1e-5, "high": 1.0, "log": True}
+    params = [dict.fromkeys(("x", "y", "z"), value) for value in values]
+    some = [record(i, val_accuracy=i / 20, params=own) for i, own in enumerate(params)]
+    charts = parameter_section(study(some, space={"parameters": dict.fromkeys(("x", "y", "z"), law)})).charts
+    slices = next(chart for chart in charts if chart.title.startswith("Slices"))
+    slices.svg()
+    for axes in slices.figure.axes:
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert len(boxes) >= 2
+        assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+
+
 def test_long_names_of_repeated_parameters_keep_their_numbers():
     names = [f"dense_dropout_{place}" for place in range(3)]
     some = [record(i, val_accuracy=i / 27, params={n: i // 3**p % 3 for p, n in enumerate(names)}) for i in range(27)]
