@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from reports.words import SPLITS, cut, is_share, printable, spoken
@@ -184,6 +187,36 @@ def legend_outside(figure: Figure, axes: Axes) -> None:
 def short_label(name: str, longest: int) -> str:
     """A name for a chart: at most so many letters, and no dollars, which matplotlib takes for formulas."""
     return cut(printable(name), longest).replace("$", r"\$")
+
+
+def short_labels(names: Sequence[str], longest: int) -> list[str]:
+    """Names for a chart, each in at most so many letters; those that would be cut alike lose their common beginning."""
+    whole = [printable(name) for name in names]
+    different = list(dict.fromkeys(whole))
+    short = dict(zip(different, _told_apart(different, longest), strict=True))
+    return [short[name].replace("$", r"\$") for name in whole]
+
+
+def _told_apart(names: Sequence[str], longest: int) -> list[str]:
+    """Different names, cut; what is left of those that begin alike begins with a whole word, unless that is long."""
+    shown = [cut(name, longest) for name in names]
+    for text, count in Counter(shown).items():
+        if count == 1 or longest <= 3:
+            continue
+        alike = [place for place, one in enumerate(shown) if one == text]
+        begin = _beginning([names[place] for place in alike], longest // 3)
+        ends = _told_apart([names[place][begin:] for place in alike], longest - 1) if begin else []
+        for place, end in zip(alike, ends, strict=False):
+            shown[place] = f"\N{HORIZONTAL ELLIPSIS}{end}"
+    return shown
+
+
+def _beginning(names: Sequence[str], longest: int) -> int:
+    """How many letters all names begin with, but for a part of a word that is at most so long."""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
+    common = "".join(letter for letter, _ in pairs)
+    word = re.split(r"[\W_]", common)[-1]
+    return len(common) - (len(word) if len(word) <= longest else 0)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 from matplotlib import rc_context
 from records import START, record, retrained, study
 
+from reports.canvas import short_labels
 from reports.charts import gaps, learning_curves, progress, rungs, trial_curves
 from reports.parameters import parameter_section
 from reports.rungs import rung_counts
@@ -268,3 +269,17 @@ def test_of_few_values_none_lies_out_of_sight_and_epochs_are_whole():
         low, high = axes.get_ylim()
         assert low < 0.17 < 0.97 < high
         assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["cat", "a dog of the neighbour"], ["cat", "a dog of the n\u2026"]),
+        (["a dog of the neighbour", "a dog of the north"], ["\u2026neighbour", "\u2026north"]),
+        (["site_of_a_leaf_10_old", "site_of_a_leaf_11_old", "x"], ["\u202610_old", "\u202611_old", "x"]),
+        (["z" * 20 + "a", "z" * 20 + "b", "z" * 20], ["\u2026a", "\u2026b", "\u2026"]),
+        (["same name, twice and long"] * 2, ["same name, twi\u2026"] * 2),
+    ],
+)
+def test_long_names_that_begin_alike_are_told_apart_by_their_ends(names, shown):
+    assert short_labels(names, 15) == shown

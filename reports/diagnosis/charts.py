@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from reports.canvas import (
     panels,
     percent,
     short_label,
+    short_labels,
     split_curves,
 )
 from reports.diagnosis.scores import confused_pairs
@@ -161,7 +162,8 @@ def _name_axes(axes: Axes, diagnosis: Diagnosis) -> None:
 
 
 def _short_names(diagnosis: Diagnosis, labels: NDArray[np.int64]) -> list[str]:
-    return [short_label(diagnosis.class_names[label], LONGEST_NAME) for label in labels.tolist()]
+    names = short_labels(diagnosis.class_names, LONGEST_NAME)
+    return [names[label] for label in labels.tolist()]
 
 
 def _confusion_words(diagnosis: Diagnosis) -> str:
@@ -231,14 +233,12 @@ def _draw_regions(axes: Axes, boundary: Boundary, classes: int) -> None:
 
 def _draw_points(axes: Axes, diagnosis: Diagnosis, points: NDArray[np.float32]) -> None:
     labels, hits = diagnosis.labels[: len(points)], diagnosis.hits[: len(points)]
+    names = short_labels(diagnosis.class_names, LONGEST_NAME)
     for label in np.unique(labels):
         own = points[labels == label]
         style = label % len(COLOURS)
-        name = short_label(diagnosis.class_names[label], LONGEST_NAME)
-        look = MARKERS[style]
-        axes.scatter(
-            own[:, 0], own[:, 1], s=18, c=COLOURS[style], marker=look, edgecolors="black", linewidths=0.5, label=name
-        )
+        look: dict[str, Any] = {"c": COLOURS[style], "marker": MARKERS[style], "edgecolors": "black", "linewidths": 0.5}
+        axes.scatter(own[:, 0], own[:, 1], s=18, **look, label=names[label])
     if not hits.all():
         axes.scatter(points[~hits, 0], points[~hits, 1], s=60, facecolors="none", edgecolors="black", label="wrong")
 

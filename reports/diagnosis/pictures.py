@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.canvas import Chart, picture_frame, short_label
+from reports.canvas import Chart, picture_frame, short_labels
 from reports.diagnosis.tables import class_name
 from reports.diagnosis.values import Diagnosis, FirstWeights, Samples
 from reports.words import printable
@@ -159,7 +159,7 @@ def _caption(diagnosis: Diagnosis, row: int) -> str:
 
 
 def _short_name(diagnosis: Diagnosis, label: int) -> str:
-    return short_label(diagnosis.class_names[label], LONGEST_NAME)
+    return short_labels(diagnosis.class_names, LONGEST_NAME)[label]
 
 
 def _words(diagnosis: Diagnosis, row: int) -> str:
