@@ -76,13 +76,14 @@ def contents(
     """
     by_step = Section("Step by step", charts=there(steps_chart(study, steps or {})))
     gap = Section("Validation against test", charts=there(gaps(study)))
+    board = leaderboard(study, top=MOST_ROWS).drop(columns=list(LEFT_OUT))
     made = (_search(study), _compared(study), by_step, parameter_section(study), gap)
     return Contents(
         study,
         _facts(study),
         summary(study),
-        leaderboard(study, top=MOST_ROWS).drop(columns=list(LEFT_OUT)),
-        _board_note(study),
+        board,
+        _board_note(study, has_gaps=bool(board["gap"].notna().any())),
         [section for section in made if not section.is_empty],
         (diagnosis.subject or "The winner of the study.") if diagnosis else "",
         _closely(diagnosis) if diagnosis else [],
@@ -94,15 +95,17 @@ def contents(
 def _facts(study: StudyRecord) -> str:
     trials = counted(len(study.trials), "trial")
     state = "finished" if study.state == "finished" else "not finished"
-    return f"{trials} by {study.monitor}, begun {study.created:%Y-%m-%d %H:%M %Z}, {state}"
+    begun = f"{study.created:%Y-%m-%d %H:%M %Z}"
+    return f"{trials} by {study.monitor}, begun {begun}, {state if study.plan else 'imported'}"
 
 
-def _board_note(study: StudyRecord) -> str:
+def _board_note(study: StudyRecord, *, has_gaps: bool) -> str:
     note = (
         "Trials that were trained to the end come first, then those that came furthest, each by validation; test "
-        "numbers never choose. The gap is validation minus test in accuracy, above 0 when test is worse, ± its "
-        "standard error."
+        "numbers never choose."
     )
+    if has_gaps:
+        note += " The gap is validation minus test in accuracy, above 0 when test is worse, ± its standard error."
     if len(study.trials) <= MOST_ROWS:
         return note
     rest = f"toprung leaderboard {study.name} --csv FILE writes all."

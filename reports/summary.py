@@ -182,7 +182,7 @@ def _test(study: StudyRecord, trials: Sequence[TrialRecord]) -> str:
         name.startswith("test_") for record in study.retrained for name in record.metrics
     )
     if not opened:
-        return "The test split has not been opened."
+        return "The test split has not been opened." if study.plan else ""  # an imported study has none
     test = trials[0].test if trials else None
     value = test.metrics.get(f"test_{study.metric}") if test else None
     if test is None or not test.metrics:

@@ -137,6 +137,12 @@ def test_a_long_leaderboard_is_cut_and_says_where_the_rest_is():
     assert "toprung leaderboard digits --csv FILE" in text
 
 
+def test_the_note_below_a_leaderboard_tells_of_gaps_where_there_are_any():
+    without = contents(study([record(0, val_accuracy=0.9)]))
+    assert without.board_note.endswith("test numbers never choose.")
+    assert "The gap is" in contents(study([record(0, val_accuracy=0.9, test_accuracy=0.8)])).board_note
+
+
 def test_a_page_replaces_the_old_one(tmp_path):
     path = tmp_path / "report.html"
     path.write_text("old")
@@ -190,6 +196,7 @@ def test_the_head_of_the_page_says_when_the_study_began_and_whether_it_ended():
     told = page(contents(study([record(0), record(1)])))
     assert "2 trials by val_accuracy, begun 2026-03-01 12:00 UTC, finished" in told
     assert "UTC, not finished" in page(contents(study([record(0)], state="searching")))
+    assert "UTC, imported" in page(contents(study([record(0)], plan={})))
 
 
 def test_every_colour_of_the_page_has_another_one_for_dark_screens():

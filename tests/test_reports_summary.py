@@ -151,6 +151,10 @@ def test_a_test_score_that_is_no_finite_number_is_said_to_be_none():
         assert told in summary(study([trial], monitor="val_loss"))
 
 
+def test_of_a_study_of_others_that_was_imported_nothing_is_said_about_a_test_split():
+    assert "test split" not in text([record(0, val_accuracy=0.9), record(1, val_accuracy=0.8)], plan={})
+
+
 def test_a_test_split_that_nobody_opened_is_called_unopened():
     assert "The test split has not been opened." in text([record(0, val_accuracy=0.9)])
     opened = [record(0, val_accuracy=0.9), record(1, val_accuracy=0.8, test_accuracy=0.8)]
