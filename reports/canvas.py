@@ -94,7 +94,7 @@ def scale(axes: Axes, metric: str, values: Iterable[float], *, maximize: bool) -
     """Label the value axis with the metric, and leave out a few wild values where they would flatten the rest."""
     import numpy as np
 
-    axes.set_ylabel(f"validation {metric.replace('_', ' ')}")
+    axes.set_ylabel(f"validation {spoken(metric)}")
     if is_share(metric):
         percent(axes.yaxis)
     known = np.array(list(values), dtype=float)

@@ -148,12 +148,11 @@ def progress(study: StudyRecord) -> Chart | None:
 
 
 def _tell_of_worse(axes: Axes, values: Sequence[float], *, maximize: bool) -> None:
-    """Say at the edge how many points lie beyond it."""
+    """Say over the plot, where no point can lie under it, how many points lie beyond its edge."""
     worse = beyond(axes, values)
     if worse:
-        place, side = (0.02, "below") if maximize else (0.93, "above")
-        text = f"{counted(worse, 'trial')} {side}"
-        axes.text(0.99, place, text, transform=axes.transAxes, ha="right", color=GREY, fontsize="small")
+        text = f"{counted(worse, 'trial')} {'below' if maximize else 'above'}, not shown"
+        axes.set_title(text, loc="right", color=GREY, fontsize="small")
 
 
 def gaps(study: StudyRecord) -> Chart | None:

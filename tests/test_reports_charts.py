@@ -114,8 +114,8 @@ def test_learning_curves_of_bad_trials_do_not_flatten_those_of_the_best():
 @pytest.mark.parametrize(
     ("monitor", "values", "edge"),
     [
-        ("val_accuracy", (0.97, 0.96, 0.95, 0.98, 0.1), "1 trial below"),
-        ("val_loss", (0.1, 0.2, 0.15, 0.3, 40.0), "1 trial above"),
+        ("val_accuracy", (0.97, 0.96, 0.95, 0.98, 0.1), "1 trial below, not shown"),
+        ("val_loss", (0.1, 0.2, 0.15, 0.3, 40.0), "1 trial above, not shown"),
     ],
 )
 def test_the_way_to_the_best_tells_how_many_trials_lie_beyond_its_edge(monitor, values, edge):
@@ -124,7 +124,13 @@ def test_the_way_to_the_best_tells_how_many_trials_lie_beyond_its_edge(monitor, 
     (axes,) = progress(study(trials, monitor=monitor, direction=direction)).figure.axes
     low, high = axes.get_ylim()
     assert [value for value in values if not low <= value <= high] == [values[-1]]
-    assert [text.get_text() for text in axes.texts] == [edge]
+    assert axes.get_title(loc="right") == edge  # over the plot, where no point can lie under it
+
+
+def test_a_metric_has_the_same_name_at_an_axis_and_in_a_sentence():
+    chart = learning_curves(study([record(0, value=0.5, history={"val_f1": (0.4, 0.5)})], monitor="val_f1"))
+    assert chart.figure.axes[0].get_ylabel() == "validation F1"
+    assert chart.alternative.startswith("Validation F1 by epoch")
 
 
 def test_a_few_curves_are_in_sight_from_end_to_end():
