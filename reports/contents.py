@@ -45,7 +45,7 @@ class Contents:
         winner: Which model was looked at closely; "" where none was.
         winner_sections: What it does on the test split.
         failures: Nothing, or one section with the reasons why trials failed.
-        again: What it takes to run the study again.
+        again: What it takes to run the study again; None of an imported one, which toprung cannot run.
     """
 
     study: StudyRecord
@@ -57,7 +57,7 @@ class Contents:
     winner: str
     winner_sections: Sequence[Section]
     failures: Sequence[Section]
-    again: Reproduction
+    again: Reproduction | None
 
 
 def contents(
@@ -88,7 +88,7 @@ def contents(
         (diagnosis.subject or "The winner of the study.") if diagnosis else "",
         _closely(diagnosis) if diagnosis else [],
         _failures(study),
-        reproduction(study, versions),
+        reproduction(study, versions) if study.plan else None,
     )
 
 

@@ -59,7 +59,9 @@ def markdown(told: Contents, pictures: str) -> tuple[str, dict[str, Chart]]:
         parts += _section(section, "###", charts, pictures)
     for section in told.failures:
         parts += _section(section, "##", charts, pictures)
-    return "\n\n".join([*parts, *_again(told.again)]) + "\n", charts
+    if told.again:
+        parts += _again(told.again)
+    return "\n\n".join(parts) + "\n", charts
 
 
 def _board(told: Contents) -> Iterator[str]:

@@ -10,6 +10,7 @@ from reports.contents import contents
 from reports.diagnosis import diagnose
 from reports.notes import trial_notes
 from reports.page import page, write_report
+from reports.repository import markdown
 from reports.reproduction import reproduction
 from spaces.toml import to_toml
 from studies.plan import fingerprint, load_study
@@ -185,6 +186,11 @@ def test_the_two_files_of_a_report_are_the_study_again(tmp_path, name):
     assert fingerprint(again.plan, again.space) == fingerprint(before.plan, before.space)
     assert again.plan.budget == before.plan.budget
     assert again.plan.enqueue == before.plan.enqueue
+
+
+def test_a_report_of_an_imported_study_does_not_tell_how_to_run_it_again():
+    told = contents(study([record(0), record(1)], plan={}, space={}, data={}))
+    assert "run it again" not in page(told) + markdown(told, "pictures")[0]
 
 
 def test_a_report_does_not_tell_whose_folder_the_study_lay_in():
