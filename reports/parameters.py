@@ -66,9 +66,11 @@ def parameter_section(study: StudyRecord) -> Section:
 
 def _caution(study: StudyRecord, trials: Sequence[TrialRecord]) -> list[str]:
     """Why parameters and values may go together by the way in which the study searched."""
+    from studies.spread import START
+
     briefly = sum(trial.state != "complete" for trial in trials) > len(trials) / 2
     chosen = len(study.plan.get("enqueue") or ()) >= len(study.trials)
-    learned = study.section("sampler").get("name") in LEARNERS and not chosen
+    learned = study.section("sampler").get("name") in LEARNERS and not chosen and len(trials) > START
     reasons = [reason for reason, holds in ((BRIEFLY, briefly), (LEARNED, learned)) if holds]
     return [f"{', and '.join(reasons)}: read these with care.".capitalize()] if reasons else []
 

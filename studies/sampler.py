@@ -30,10 +30,9 @@ from studies.ladder import Ladder
 from studies.plan import SamplerPlan
 from studies.quiet import quiet
 from studies.records import Direction, TrialRecord, sign_of
-from studies.spread import spread
+from studies.spread import START, spread
 from studies.thompson import MOST_TRIALS, Thompson
 
-_START = 6  # trials with a value before a sampler is asked
 _MOST_GOOD = 25
 _ATTEMPTS = 5  # draws of the sampler for what is not tried yet
 _BY_CHANCE = 20  # draws after them
@@ -119,12 +118,10 @@ class Proposer:
         """Where a search begins or looks around; None where the sampler decides."""
         if self._plan.name not in _LEARNING:
             return None
-        if sum(other.value is not None for other in others) >= _START and not self._looks_around(number):
+        if sum(other.value is not None for other in others) >= START and not self._looks_around(number):
             return None
-        if others or given:
-            first = spread(self._space, self._plan.seed, _START, number, given)
-        else:
-            first = self._space.default()
+        begun = others or given
+        first = spread(self._space, self._plan.seed, START, number, given) if begun else self._space.default()
         return first if key(first) not in taken else None
 
     def _looks_around(self, number: int) -> bool:
@@ -169,7 +166,7 @@ class Proposer:
                 warnings.simplefilter("ignore", ExperimentalWarning)  # group=True
                 warnings.simplefilter("ignore", FutureWarning)  # gamma, which Optuna means to take away
                 return TPESampler(
-                    seed=seed, n_startup_trials=_START, gamma=_good, multivariate=True, group=True, constant_liar=True
+                    seed=seed, n_startup_trials=START, gamma=_good, multivariate=True, group=True, constant_liar=True
                 )
         if name == "cmaes":
             return Evolution(self._always_numbers(), seed)

@@ -9,6 +9,8 @@ from spaces.sampling import suggest
 from spaces.space import Space
 from studies.cube import Place
 
+START = 6  # trials with a value before a sampler is asked
+
 
 def spread(space: Space, seed: int, size: int, number: int, given: Params | None = None) -> Params:
     """One of a sequence of configurations that are Latin hypercubes, one after the other.

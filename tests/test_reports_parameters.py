@@ -182,8 +182,10 @@ def test_names_and_values_of_every_kind_can_be_drawn():
     ],
 )
 def test_care_is_asked_for_where_the_search_gives_reason(state, sampler, caution):
-    some = [record(i, state, val_accuracy=i / 9, params={"x": i, "y": -i}) for i in range(4)]
+    some = [record(i, state, val_accuracy=i / 9, params={"x": i, "y": -i}) for i in range(7)]
     searched = study(some, plan={"sampler": {"name": sampler}})
     assert [one for one in parameter_section(searched).sentences if "care" in one] == caution
-    chosen = study(some, plan={"sampler": {"name": sampler}, "enqueue": [{"x": i} for i in range(4)]})
-    assert not any("sampler" in one for one in parameter_section(chosen).sentences)
+    chosen = study(some, plan={"sampler": {"name": sampler}, "enqueue": [{"x": i} for i in range(7)]})
+    spread = study(some[1:], plan={"sampler": {"name": sampler}})  # evenly: the sampler was not asked yet
+    for one in (chosen, spread):
+        assert not any("sampler" in sentence for sentence in parameter_section(one).sentences)
