@@ -145,7 +145,7 @@ def shared(study: StudyRecord) -> Table | None:
     rows |= {"epochs at most": epochs} if epochs else {}
     if not study.trials or not rows:
         return None
-    cells = tuple((printable(name.replace("_", " ")), scalar(value)) for name, value in rows.items())
+    cells = tuple((printable(name), scalar(value)) for name, value in rows.items())
     return Table("Shared by all trials", ("hyperparameter", "value"), cells, names=2)
 
 
@@ -166,7 +166,7 @@ def label(study: StudyRecord, trial: TrialRecord) -> str:
 
 def _given(section: Mapping[str, Scalar]) -> str:
     """The keys of a section in one cell."""
-    return ", ".join(f"{name.replace('_', ' ')} {scalar(value)}" for name, value in section.items())
+    return ", ".join(f"{name} {scalar(value)}" for name, value in section.items())
 
 
 def _fitted(values: Sequence[str], longest: int) -> list[str]:

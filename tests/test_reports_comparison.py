@@ -60,7 +60,7 @@ def test_trials_that_differ_in_much_are_called_by_their_numbers():
 
 def test_a_hypermodels_trials_share_no_loss_that_its_study_says():
     rows = dict(shared(few(space={"model": "keras_tuner:mine:build_model", "parameters": {}})).rows)
-    assert rows == {"batch size": "32", "units": "64", "epochs at most": "3"}
+    assert rows == {"batch_size": "32", "units": "64", "epochs at most": "3"}
 
 
 def test_learning_rates_are_compared_by_what_they_are_and_how_they_fall():
@@ -88,7 +88,7 @@ def test_names_of_trials_are_cut_where_they_are_long_and_never_to_the_same():
 
 def test_what_all_trials_share_is_a_table_of_hyperparameters():
     rows = dict(shared(few()).rows)
-    assert rows == {"batch size": "32", "loss": "mse", "units": "64", "epochs at most": "3"}
+    assert rows == {"batch_size": "32", "loss": "mse", "units": "64", "epochs at most": "3"}
     stopping = {"early_stopping": {"monitor": "val_loss", "patience": 10}, "plateau": {"factor": 0.5, "patience": 5}}
     rows = dict(shared(study([trial(0, 0.9, 0.85)], plan=PLAN | stopping)).rows)
     assert rows["early stopping"] == "monitor val_loss, patience 10"
