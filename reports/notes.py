@@ -41,7 +41,7 @@ def _board(study: StudyRecord) -> str:
         ("retrained", *row[1:]) if state == "retrained" else row
         for state, row in zip(frame["state"], rows, strict=True)
     ]
-    return f"### The best {TOP}\n\n" + table([column.header for column in columns], rows, names=0)
+    return "### The best trials\n\n" + table([column.header for column in columns], rows, names=0)
 
 
 def _search(study: StudyRecord) -> Iterator[str]:

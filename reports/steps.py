@@ -73,7 +73,7 @@ def steps_chart(study: StudyRecord, recorded: Mapping[int, Steps]) -> Chart | No
     legend_outside(figure, axes)
     axes.set_xlabel("training step")
     whole_numbers(axes.xaxis)
-    return Chart("Step by step", figure, _words(curves), detailed=True)
+    return Chart("Loss, accuracy and gradient", figure, _words(curves), detailed=True)
 
 
 def _name(study: StudyRecord, number: int) -> str:

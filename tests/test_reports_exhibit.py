@@ -111,6 +111,7 @@ def test_a_note_tells_what_was_searched_how_it_ended_and_who_won(runs):
         found = detail(dashboard)
     note = found["note"]["body"]
     assert "Trial 0 won: 90.00% validation accuracy" in note
+    assert "### The best trials\n" in note  # fewer than ten, maybe
     assert "| 1 | 0 | 9 |" in note
     assert "units 16 to 64" in note
     assert "from 1 to 9 epochs" in note
