@@ -177,6 +177,8 @@ class LiveDisplay(Silent):
     def _render(self) -> RenderableType:
         state = self._state
         grid = Table.grid(padding=(0, 1))
+        for is_bar in (False, False, True, False, False):  # as in `_worker_row`: where room is short, bars give way
+            grid.add_column(no_wrap=not is_bar)
         for slot, worker in sorted(state.workers.items()):
             grid.add_row(*_worker_row(slot, worker, state))
         return Group(_headline(state), grid)

@@ -114,6 +114,12 @@ def test_the_live_display_fits_sixty_characters_without_breaking_a_line():
     assert first.rstrip().endswith("2 of 60 trials, 7 epochs")
     assert second.startswith("  best 93.12% (trial 0), about ")
     assert worker.rstrip().endswith("epoch 7/9 90.00%")
+    display("phase", phase="score")
+    display("epoch", worker=0, epoch=3, to_epoch=27, doing="trial 10, seed 1520400854")
+    before = len(shown.file.getvalue())
+    shown.print(display._render())
+    assert shown.file.getvalue()[before:].splitlines()[-1].startswith("  worker 0 trial 10, seed 1520400854 ")
+    assert shown.file.getvalue().rstrip().endswith("epoch 3/27")
 
 
 def test_a_search_of_one_trial_says_so():
