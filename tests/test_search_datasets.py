@@ -830,6 +830,18 @@ def test_a_separator_within_a_quoted_name_is_none(tmp_path):
     assert splits(tmp_path, source="./data.csv", target="y").train.x.shape[1:] == (1,)
 
 
+@pytest.mark.parametrize("header", ["width, cm;y", "a, b, c;y"])
+def test_a_table_is_separated_as_the_row_below_its_header_is(tmp_path, header):
+    write_csv(tmp_path, f"{header}\n" + "\n".join(f"{i};{i % 2}" for i in range(20)))
+    assert splits(tmp_path, source="./data.csv", target="y").train.x.shape[1:] == (1,)
+
+
+def test_a_table_may_have_many_columns(tmp_path):
+    rows = "".join(f"{'0.5,' * 20_000}{i % 2}\n" for i in range(6))
+    write_csv(tmp_path, f"{''.join(f'column{number},' for number in range(20_000))}y\n{rows}")
+    assert splits(tmp_path, source="./data.csv", target="y").train.x.shape[1:] == (20_000,)
+
+
 def test_labels_that_are_larger_than_whole_numbers_go_stay_apart(tmp_path):
     write_csv(tmp_path, "a,y\n" + "\n".join(f"{i},{10**18 + i % 2}" for i in range(20)))
     assert splits(tmp_path, source="./data.csv", target="y").class_names == (str(10**18), str(10**18 + 1))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from spaces.errors import did_you_mean, shown
 _SEPARATORS = ",;\t"
 _LARGEST = float(np.finfo(np.float32).max)
 _LARGEST_LABEL = 2**53  # beyond it floats are no longer every whole number: such labels are texts
+
+csv.field_size_limit(2**31 - 1)  # a line of a wide table is one field where another separator is tried
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def _table(path: Path) -> _Table:
                 reader = csv.reader(file, delimiter=separator)
                 yield from ((reader.line_num, row) for row in reader if any(map(str.strip, row)))
 
-            separator = max(_SEPARATORS, key=lambda one: len(next(rows(one), (0, []))[1]))
+            # a row's number of fields tells; names hold commas and semicolons, too, numbers a decimal comma
+            separator = max(_SEPARATORS, key=lambda one: sorted(len(row) for _, row in islice(rows(one), 2)))
             (_, header), *numbered = [*rows(separator)] or [(0, [])]
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise SearchError(f"{path}: cannot be read as a CSV in UTF-8 ({problem})") from None
@@ -101,7 +106,7 @@ def _split(table: _Table, target: str | None) -> tuple[tuple[str, ...], NDArray[
 
 def _place(table: _Table, target: str | None) -> int:
     path, names = table.path, table.header
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         law = "the first line is the header, in which each column needs a name of its own"
         raise SearchError(f"{path}: {law} (more than once: {in_short([shown(name) for name in twice])})")
