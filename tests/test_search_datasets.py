@@ -187,6 +187,11 @@ def test_pixels_are_scaled_by_the_model_and_measurements_are_not(tmp_path):
     assert (found.scale, found.train.x.dtype) == (1.0, np.float32)
 
 
+def test_classes_may_be_whole_numbers_in_floats_of_half_the_size(tmp_path):
+    write_npz(tmp_path, y_train=(np.arange(40) % 2).astype(np.float16))
+    assert splits(tmp_path, source="./data.npz").class_names == ("0", "1")
+
+
 def normalised(base: Path, **plan: object) -> tuple[np.ndarray, SearchSplits]:
     """The training split as a model's first layer makes it."""
     found = splits(base, **plan)

@@ -140,7 +140,7 @@ def column(where: str, labels: NDArray[Any]) -> NDArray[Any]:
     if labels.ndim != 1 or not len(labels):
         law = "one-hot labels must be turned into one class number a row" if labels.ndim == 2 else "one label a row"
         raise SearchError(f"{where}: y: must have shape (rows,) (shape {labels.shape}); {law}")
-    if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)) and np.abs(labels).max() <= 2**53:
+    if labels.dtype.kind == "f" and np.array_equal(labels, np.round(labels)) and float(np.abs(labels).max()) <= 2**53:
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "biuU":
         raise SearchError(f"{where}: y: labels must be whole numbers or texts (came as {labels.dtype})")
