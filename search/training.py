@@ -145,13 +145,16 @@ class KerasTrainer:
         """Train a cohort. After an error its trials go on from their checkpoints, each by itself: one may be at fault.
 
         If the device's memory ran out, they go on in cohorts of a fourth of the size, the largest from then on; the
-        seeds of one trial may have to take turns. Trials that have failed are left out.
+        seeds of one trial may have to take turns. Trials that have failed are left out, and epochs that were told.
         """
         failed: set[int] = set()
+        known = {task.trial: task.known_epochs for task in tasks}
 
         def told(event: EpochDone | TrialFailed) -> None:
             if isinstance(event, TrialFailed):
                 failed.add(event.trial)
+            else:
+                known[event.trial] = event.epoch
             report(event)
 
         try:
@@ -162,7 +165,8 @@ class KerasTrainer:
                 raise
             self._machines.pop(job.structure, None)
             size = self._next_size(tasks, problem)
-            tasks = [task for task in tasks if task.trial not in failed]
+            left = [task for task in tasks if task.trial not in failed]
+            tasks = [task.model_copy(update={"known_epochs": known[task.trial]}) for task in left]
             if size == 0:
                 for task in tasks:
                     report(failure(task, problem))
