@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -34,6 +33,7 @@ class Recorder:
         every: Steps from one look to the next, counted over all epochs from the first step.
         steps: Batches an epoch.
         class_weights: See `build_program`.
+        jit_compile: See `build_program`.
     """
 
     def __init__(
@@ -44,13 +44,15 @@ class Recorder:
         every: int,
         steps: int,
         class_weights: NDArray[np.float32] | None = None,
+        *,
+        jit_compile: bool,
     ) -> None:
         self._program = program
         self._model = model
         self._validation = validation
         self._every = every
         self._steps = steps
-        self._probe: Callable[[Any, Any], tuple[Any, Any, Any]] = make_probe(model, class_weights)
+        self._probe = make_probe(model, class_weights, jit_compile=jit_compile)
         self._done = 0
         self._epochs: list[list[Row]] = []
 

@@ -355,7 +355,9 @@ class KerasTrainer:
 
     def _recorder(self, machine: Machine, task: Task, train: DeviceArrays, validation: DeviceArrays | None) -> Recorder:
         steps, weights = math.ceil(train.rows / int(task.params["batch_size"])), self._class_weights(task.params)
-        return Recorder(machine.program, machine.model, validation, task.record, steps, weights)
+        jit_compile = task.params["jit_compile"] is True
+        program, model = machine.program, machine.model
+        return Recorder(program, model, validation, task.record, steps, weights, jit_compile=jit_compile)
 
     def _class_weights(self, params: dict[str, Any]) -> NDArray[np.float32] | None:
         """What each class weighs, by the training split: shape (classes,); a hypermodel reads its params alone."""

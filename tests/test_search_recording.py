@@ -36,8 +36,9 @@ def steps(blobs, trial=0):
         {},
         pytest.param({"batch_norm": True}, marks=pytest.mark.slow),
         {"optimizer": "sgd", "momentum": 0.9, "schedule": "step", "schedule_every": 3, "schedule_unit": "step"},
+        {"jit_compile": True},
     ],
-    ids=["dropout", "batch_norm", "schedule"],
+    ids=["dropout", "batch_norm", "schedule", "jit_compile"],
 )
 def test_a_recorded_trial_is_the_trial_that_nobody_looks_at(blobs, changes):
     params = PARAMS | changes
@@ -50,9 +51,10 @@ def test_a_recorded_trial_is_the_trial_that_nobody_looks_at(blobs, changes):
         blobs.get("trials/00001/steps.csv")
 
 
-def test_a_look_tells_loss_accuracy_and_gradient_of_the_step_that_comes(blobs):
+@pytest.mark.parametrize("jit_compile", ["auto", True])
+def test_a_look_tells_loss_accuracy_and_gradient_of_the_step_that_comes(blobs, jit_compile):
     """One step of plain descent moves the first kernel by the rate times the gradient."""
-    params = PARAMS | {"optimizer": "sgd", "learning_rate": 1.0, "batch_size": ROWS}
+    params = PARAMS | {"optimizer": "sgd", "learning_rate": 1.0, "batch_size": ROWS, "jit_compile": jit_compile}
     trainer = make_trainer(blobs)
     (first,) = train(trainer, 1, params, record=1)
     model = trainer._machines["s"].model
@@ -115,4 +117,4 @@ def test_one_sigmoid_unit_is_recorded_by_its_own_accuracy(blobs):
 
 def test_steps_are_refused_in_a_line_where_no_program_takes_gradients():
     with pytest.raises(Unusable, match="record: steps are recorded under TensorFlow and JAX, not"):
-        fit.make_probe(None, None)
+        fit.make_probe(None, None, jit_compile=False)

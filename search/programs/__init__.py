@@ -207,13 +207,13 @@ def build_program(
 
 
 def make_probe(
-    model: keras.Model, class_weights: NDArray[np.float32] | None
+    model: keras.Model, class_weights: NDArray[np.float32] | None, *, jit_compile: bool
 ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
     """From a batch to its loss in training, the model's outputs, and the norm of the gradient of the first weight.
 
-    It may change variables that aren't trained: the states of generators, moving averages.
+    It may change variables that aren't trained: the states of generators, moving averages. See `build_program`.
     """
-    return _backend().make_probe(model, class_weights)
+    return _backend().make_probe(model, class_weights, jit_compile=jit_compile)
 
 
 def stretches(
@@ -294,7 +294,7 @@ class Backend(Protocol):
         """See `making`."""
 
     def make_probe(
-        self, model: keras.Model, class_weights: NDArray[np.float32] | None
+        self, model: keras.Model, class_weights: NDArray[np.float32] | None, *, jit_compile: bool
     ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
         """See `make_probe`."""
 

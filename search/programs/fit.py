@@ -112,7 +112,7 @@ def making(kin: Kin) -> AbstractContextManager[None]:
 
 
 def make_probe(
-    model: keras.Model, class_weights: NDArray[np.float32] | None
+    model: keras.Model, class_weights: NDArray[np.float32] | None, *, jit_compile: bool
 ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
     """Gradients are taken as the backend takes them, and this module knows none."""
     raise Unusable(f"record: steps are recorded under TensorFlow and JAX, not {keras.backend.backend()}")

@@ -204,7 +204,7 @@ def make(
 
 
 def make_probe(
-    model: keras.Model, class_weights: NDArray[np.float32] | None
+    model: keras.Model, class_weights: NDArray[np.float32] | None, *, jit_compile: bool
 ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
     """See `search.programs.make_probe`."""
     by_class = None if class_weights is None else jnp.asarray(class_weights)

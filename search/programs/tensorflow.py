@@ -162,7 +162,8 @@ class Training:
             self._train_on(x, y, batches[index])
             return (index + 1,)
 
-        tf.while_loop(lambda index: index < full, step, (tf.constant(0),), maximum_iterations=full)
+        if full:  # XLA compiles no slice of nothing
+            tf.while_loop(lambda index: index < full, step, (tf.constant(0),), maximum_iterations=full)
         if remainder:
             self._train_on(x, y, order[-remainder:])
 
@@ -219,9 +220,9 @@ def make(
 
 
 def make_probe(
-    model: keras.Model, class_weights: NDArray[np.float32] | None
+    model: keras.Model, class_weights: NDArray[np.float32] | None, *, jit_compile: bool
 ) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
-    """See `search.programs.make_probe`."""
+    """See `search.programs.make_probe`. XLA draws other random numbers from a seed than TensorFlow's own kernels."""
     by_class = None if class_weights is None else tf.constant(class_weights)
     first = model.trainable_variables[0].value
 
@@ -232,7 +233,8 @@ def make_probe(
             loss = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
         return loss, outputs, tf.norm(tape.gradient(loss, first))
 
-    return tf.function(probe, autograph=False, reduce_retracing=True)  # type: ignore[no-any-return]
+    compiled = {"jit_compile": jit_compile, "reduce_retracing": not jit_compile, "autograph": False}
+    return tf.function(probe, **compiled)  # type: ignore[no-any-return]
 
 
 def read(variables: Sequence[Any]) -> list[NDArray[Any]]:
