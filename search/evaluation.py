@@ -88,7 +88,7 @@ class Predictions:
 
 @contextmanager
 def opened_test_split(
-    source: Source, plan: DataPlan, blobs: Blobs, row_shape: tuple[int, ...], expected_hash: str | None
+    source: Source, plan: DataPlan, blobs: Blobs, trained_on: NDArray[Any], expected_hash: str | None
 ) -> Iterator[TestSplit]:
     """Put the test split where workers can evaluate weights on it, and take it away afterwards.
 
@@ -96,15 +96,19 @@ def opened_test_split(
         source: Has it.
         plan: Says how it is cut off.
         blobs: Where it is put.
-        row_shape: What models were trained on.
+        trained_on: The rows of the training split, shape (rows, ...).
         expected_hash: Of the split when it was opened before; None if it wasn't.
     Raises:
-        SearchError: It is not the split that was opened before, or its rows have another shape (exit code 2).
+        SearchError: It is not the split that was opened before, or its rows have another shape or are no
+            pixels where those are (exit code 2).
     """
     arrays = test_split(source, plan)
-    if arrays.x.shape[1:] != row_shape:
-        came = f"rows of shape {arrays.x.shape[1:]} came"
-        raise SearchError(f"data: the test split must have rows of the shape {row_shape}, as in training ({came})")
+    if arrays.x.shape[1:] != trained_on.shape[1:]:
+        law = f"must have rows of the shape {trained_on.shape[1:]}, as in training"
+        raise SearchError(f"data: the test split {law} (rows of shape {arrays.x.shape[1:]} came)")
+    if trained_on.dtype == np.uint8 != arrays.x.dtype:  # a model casts what it is given to bytes: 300 would be 44
+        came = f"{arrays.x.min():g} to {arrays.x.max():g} came"
+        raise SearchError(f"data: the test split must hold whole numbers from 0 to 255, as in training ({came})")
     digest = hashlib.sha256(arrays.x.tobytes() + arrays.y.tobytes()).hexdigest()
     if expected_hash not in (None, digest):
         raise SearchError(

@@ -186,8 +186,8 @@ def _score(
     """
     run.observe("phase", phase="score")
     candidates = [_candidate(run, trial) for trial in trials] + [one.candidate for one in repetitions]
-    shape, before = run.splits.train.x.shape[1:], run.study.attribute("test_hash")
-    with opened_test_split(run.source, run.plan.data, run.blobs, shape, before) as test:
+    trained_on, before = run.splits.train.x, run.study.attribute("test_hash")
+    with opened_test_split(run.source, run.plan.data, run.blobs, trained_on, before) as test:
         scores = score(candidates, test, run.sizes[1], run.crew)
         run.study.set("test_hash", test.hash)
         run.study.set("n_test", test.rows)

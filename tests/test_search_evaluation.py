@@ -16,7 +16,7 @@ from studies.plan import DataPlan
 from studies.records import TestScore
 
 ROOT = Path(__file__).parent.parent
-SHAPE = (2, 2)
+TRAINED_ON = np.zeros((1, 2, 2), np.uint8)
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def test_what_workers_run_never_imports_evaluation():
 
 def test_the_arrays_lie_in_the_folder_only_while_the_split_is_open(tmp_path, plan):
     blobs = FolderBlobs(tmp_path / "runs")
-    with opened_test_split(open_source(plan, tmp_path), plan, blobs, SHAPE, None) as test:
+    with opened_test_split(open_source(plan, tmp_path), plan, blobs, TRAINED_ON, None) as test:
         assert test.rows == len(blobs.array("sealed/y.npy")) == 10
     assert blobs.keys("sealed") == []
 
 
 def test_they_are_taken_away_when_scoring_fails(tmp_path, plan):
     blobs = FolderBlobs(tmp_path / "runs")
-    with pytest.raises(RuntimeError), opened_test_split(open_source(plan, tmp_path), plan, blobs, SHAPE, None):
+    with pytest.raises(RuntimeError), opened_test_split(open_source(plan, tmp_path), plan, blobs, TRAINED_ON, None):
         raise RuntimeError
     assert blobs.keys("sealed") == []
 
@@ -73,20 +73,25 @@ def test_a_worker_can_tell_of_a_metric_that_is_no_finite_number():
 
 def test_another_test_split_than_the_one_opened_before_is_refused(tmp_path, plan):
     source, blobs = open_source(plan, tmp_path), FolderBlobs(tmp_path / "runs")
-    with opened_test_split(source, plan, blobs, SHAPE, None) as test:
+    with opened_test_split(source, plan, blobs, TRAINED_ON, None) as test:
         pass
-    with opened_test_split(source, plan, blobs, SHAPE, test.hash):
+    with opened_test_split(source, plan, blobs, TRAINED_ON, test.hash):
         pass
     with pytest.raises(SearchError, match="not the one that was opened before"):  # noqa: SIM117
-        with opened_test_split(source, plan, blobs, SHAPE, "0" * 64):
+        with opened_test_split(source, plan, blobs, TRAINED_ON, "0" * 64):
             pass
 
 
 def test_a_test_split_of_other_rows_than_those_of_training_is_refused(tmp_path, plan):
-    blobs = FolderBlobs(tmp_path / "runs")
+    blobs, brighter = FolderBlobs(tmp_path / "runs"), np.array([[[0, 1], [2, 300]]] * 2)
     law = r"^data: the test split must have rows of the shape \(5,\), as in training \(rows of shape \(2, 2\) came\)$"
     with pytest.raises(SearchError, match=law):  # noqa: SIM117
-        with opened_test_split(open_source(plan, tmp_path), plan, blobs, (5,), None):
+        with opened_test_split(open_source(plan, tmp_path), plan, blobs, np.zeros((1, 5)), None):
+            pass
+    np.savez(tmp_path / "d.npz", x_train=TRAINED_ON, y_train=[0, 1], x_test=brighter, y_test=[0, 1])
+    law = r"^data: the test split must hold whole numbers from 0 to 255, as in training \(0 to 300 came\)$"
+    with pytest.raises(SearchError, match=law):  # noqa: SIM117
+        with opened_test_split(open_source(plan, tmp_path), plan, blobs, TRAINED_ON, None):
             pass
     assert blobs.keys("sealed") == []
 
