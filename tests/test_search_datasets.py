@@ -352,6 +352,13 @@ def test_rows_to_test_with_of_another_form_are_refused_before_the_search(tmp_pat
     assert words in refusal(tmp_path, source="./data.npz")
 
 
+def test_images_with_a_palette_of_transparent_colours_are_read_without_a_warning(tmp_path):
+    for path in [tmp_path / label / f"{index}.png" for label in ("cat", "dog") for index in range(5)]:
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels(3, 4, 3)).quantize(2).save(path, transparency=bytes([0, 128]))
+    assert splits(tmp_path, source=".").train.x.shape[1:] == (3, 4, 3)
+
+
 def test_images_by_class_are_read_in_colour_unless_all_are_grey(tmp_path):
     write_images(tmp_path / "grey", mode="L")
     found = splits(tmp_path, source="./grey", test=0.25, validation=0.25)

@@ -181,6 +181,7 @@ def _opened(content: bytes) -> Any:
 
 def _decoded(image: Any, mode: str | None) -> NDArray[np.uint8]:
     """Pixels of shape (height, width) or (height, width, 3)."""
+    image.info.pop("transparency", None)  # left out in any case; of a palette's Pillow would warn
     return np.asarray(image.convert(mode or ("L" if image.mode in _GREY else "RGB")))
 
 
