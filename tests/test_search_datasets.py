@@ -859,6 +859,11 @@ def test_labels_that_are_larger_than_whole_numbers_go_stay_apart(tmp_path):
     assert splits(tmp_path, source="./data.csv", target="y").class_names == (str(10**18), str(10**18 + 1))
 
 
+def test_labels_with_underscores_are_texts(tmp_path):
+    write_csv(tmp_path, "a,y\n" + "\n".join(f"{i},{('1_11', '11_1')[i % 2]}" for i in range(20)))
+    assert splits(tmp_path, source="./data.csv", target="y").class_names == ("11_1", "1_11")
+
+
 def test_all_classes_that_are_too_small_or_not_there_are_told_at_once(tmp_path):
     write_csv(tmp_path, "a,y\n" + "\n".join(f"{i},{'rst'[max(0, i - 17)]}" for i in range(20)))
     told = refusal(tmp_path, source="./data.csv", target="y").splitlines()[1:]

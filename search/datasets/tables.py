@@ -147,7 +147,7 @@ def _labels(table: _Table, place: int) -> tuple[NDArray[Any], list[str]]:
     empty = [line for line, cell in zip(table.lines, cells, strict=True) if not cell]
     if empty:
         return texts, [f"row {empty[0]}: {name}: the class is missing ({len(empty)} are)"]
-    values = [_number(cell) for cell in cells]
+    values = [None if "_" in cell else _number(cell) for cell in cells]  # Python's 1_11 is 111, as its 11_1
     if None in values or any(abs(value or 0) > _LARGEST_LABEL for value in values):
         return texts, []
     numbers = np.array(values)
