@@ -17,6 +17,7 @@ import search.phases  # noqa: F401
 import studies.store  # noqa: F401
 from search.errors import Interrupted, SearchError
 from search.signals import stop_on_signals
+from search.telling import to_nobody
 from search.worker import _die_with_parent
 from studies.errors import StudyError
 
@@ -44,7 +45,7 @@ def killer(kind, count):
 
 def _code(order):
     os.environ.update(order["environment"])
-    path, observe = Path(order["path"]), killer(*order["kill_at"]) if order["kill_at"] else None
+    path, observe = Path(order["path"]), killer(*order["kill_at"]) if order["kill_at"] else to_nobody
     try:
         with stop_on_signals() as stop:
             run(path, order["out"], *order["overrides"], workers=order["workers"], stop=stop, observe=observe)
